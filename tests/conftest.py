@@ -1,0 +1,33 @@
+"""Set-up shared by all tests: devices, hypothesis profiles, the recorded vectors."""
+
+import os
+from pathlib import Path
+
+# Before jax is imported: two CPU devices, so that sharding is tested on every machine.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+)
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import hypothesis
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+# Examples are few because most of them compile; "thorough" is for a night's run.
+_COMMON = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("dev", max_examples=25, **_COMMON)
+hypothesis.settings.register_profile(
+    "ci", max_examples=25, derandomize=True, database=None, print_blob=True, **_COMMON
+)
+hypothesis.settings.register_profile("thorough", max_examples=1000, **_COMMON)
+hypothesis.settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev")
+)
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of recorded input/output pairs."""
+    return GOLDEN
