@@ -1,0 +1,333 @@
+"""`simulate`: a network over time, as a pure function.
+
+Under `jit`, `grad`, `vmap` and sharding it is an ordinary JAX function; called directly it
+compiles itself once per network structure, input shape and set of options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+from neurojax import _schedule
+from neurojax._graph import nearest
+from neurojax._network import Network, NetworkState, check_finite, layer_keys
+from neurojax._probe import Probe, Target, finish, recorder
+from neurojax._schedule import Carry, Plan, Values
+from neurojax._table import shape_text
+
+Checkpoint = int | str | tuple[int, ...] | None
+
+
+class Run(eqx.Module):
+    """What a simulation returns.
+
+    Attributes:
+        outputs: Output of the network, `[time, batch, ...]`; a dict by layer name if the network
+            has several outputs.
+        state: State after the last step; pass it to `simulate(..., state=)` to go on.
+        traces: What the probes recorded, by `Probe.name`. `run["hidden.v"]` is short for
+            `run.traces["hidden.v"]`.
+    """
+
+    outputs: Any
+    state: NetworkState
+    traces: dict[str, Array]
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self.traces:
+            raise KeyError(f"no probe recorded '{name}'; {nearest(name, self.traces)}")
+        return self.traces[name]
+
+
+def simulate(
+    network: Network,
+    inputs: Any,
+    *,
+    state: NetworkState | None = None,
+    key: PRNGKeyArray | None = None,
+    probes: Iterable[Probe | str] = (),
+    schedule: str = "auto",
+    checkpoint: Checkpoint = None,
+    unroll: int = 1,
+) -> Run:
+    """Run a network over time.
+
+    Args:
+        network: What to run.
+        inputs: `[time, batch, *shape]`, or a dict of such arrays if the network has several
+            inputs. Integers become float32; the floating-point type is that of the simulation.
+        state: Where to start: `Run.state` of an earlier run. Two runs of 50 steps equal one
+            of 100. Default: `network.init(batch)`.
+        key: Source of all randomness (dropout, noise, mismatch). The same key gives the same
+            run under every schedule, under jit and vmap, and in pieces.
+        probes: What to record: `Probe` objects, or paths as strings for full traces.
+        schedule: `"step"` runs the whole network in each step, `"layer"` each layer over all
+            steps; the numbers are the same. `"auto"` picks by size and backend.
+        checkpoint: Bounds the memory of back-propagation through time. An integer k stores the
+            state every k steps and computes the rest again; a tuple nests: `(100, 10)` stores
+            every 100 steps and, within such a segment, every 10. `"sqrt"` takes the square root
+            of the number of steps. The results are the same.
+        unroll: Time steps in one iteration of the compiled loop.
+
+    Returns:
+        A `Run` with outputs, final state and recorded traces.
+
+    Raises:
+        ValueError: Shapes that don't fit, no time steps, unknown names in probes, a missing key,
+            parameters that are not finite. Raised before anything is compiled.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, neurojax as nj
+        >>> net = nj.Sequential((4,), hidden=nj.Linear(4, 8, key=jax.random.key(0)),
+        ...                     spikes=nj.LIF(tau=10.0))
+        >>> run = nj.simulate(net, jnp.ones((20, 3, 4)), probes=["spikes.v"])
+        >>> run.outputs.shape, run["spikes.v"].shape
+        ((20, 3, 8), (20, 3, 8))
+    """
+    named = _check_inputs(network, inputs)
+    targets = _resolve(network, probes)
+    steps, batch = next(iter(named.values())).shape[:2]
+    dtype = jnp.result_type(*named.values())
+    _check_options(schedule, unroll)
+    segments = segment_lengths(checkpoint, steps)
+    _check_key(network, key)
+    check_finite(network)
+    if state is None:
+        state = network.init(batch, dtype)
+    _check_state(network, state, batch)
+    return _run(network, named, state, key, targets, schedule, segments, unroll)
+
+
+@eqx.filter_jit
+def _run(
+    network: Network,
+    inputs: Values,
+    state: NetworkState,
+    key: PRNGKeyArray | None,
+    targets: tuple[Target, ...],
+    schedule: str,
+    segments: tuple[int, ...],
+    unroll: int,
+) -> Run:
+    prepared = network.prepare(key)
+    random = [name for name in prepared.names if prepared[name].needs_key]
+    keys = {} if key is None else {name: layer_keys(key, name)[1] for name in random}
+    plan = Plan(prepared, keys, targets, unroll)
+    values = _one_step(plan, state, inputs)
+    steps, batch = next(iter(inputs.values())).shape[:2]
+    recordings = {
+        target.probe.name: recorder(target.probe).init(values[target.probe.name], steps)
+        for target in targets
+        if target.in_carry
+    }
+    if schedule == "auto":
+        schedule = choose_schedule(prepared, segments[-1] if segments else steps, batch)
+    run_span = _schedule.run_steps if schedule == "step" else _schedule.run_layers
+    carry = Carry(state, recordings, jnp.zeros((), jnp.int32))
+    carry, stacked = _in_segments(plan, run_span, carry, inputs, segments)
+    traces = {
+        target.probe.name: finish(target.probe, carry.recordings[target.probe.name], steps)
+        if target.in_carry
+        else _schedule.trace_of(stacked, target)
+        for target in targets
+    }
+    outputs = {name: stacked[name] for name in network.outputs}
+    if len(outputs) == 1:
+        (outputs,) = outputs.values()
+    return Run(outputs, carry.state, traces)
+
+
+def choose_schedule(network: Network, steps: int, batch: int) -> str:
+    """The schedule that `"auto"` takes; see docs/simulate.md for the measurements behind it."""
+    del network, steps, batch
+    return "step"
+
+
+def segment_lengths(checkpoint: Checkpoint, steps: int) -> tuple[int, ...]:
+    """Lengths of the nested segments that `checkpoint` asks for, outermost first."""
+    if checkpoint is None:
+        return ()
+    if checkpoint == "sqrt":
+        return (max(1, round(steps**0.5)),)
+    lengths = checkpoint if isinstance(checkpoint, tuple) else (checkpoint,)
+    if not lengths or not all(isinstance(n, int) and n >= 1 for n in lengths):
+        raise ValueError(
+            f"checkpoint={checkpoint!r} must be None, 'sqrt', a number of steps >= 1, "
+            "or a tuple of those, longest first"
+        )
+    if any(a <= b for a, b in zip(lengths[:-1], lengths[1:], strict=True)):
+        raise ValueError(f"checkpoint={checkpoint!r}: nested segments must become shorter")
+    return tuple(n for n in lengths if n < steps)
+
+
+def _in_segments(
+    plan: Plan, run_span: Any, carry: Carry, inputs: Values, lengths: tuple[int, ...]
+) -> tuple[Carry, Values]:
+    """Runs a span in checkpointed segments of `lengths[0]` steps, these in shorter ones, ..."""
+    if not lengths:
+        return run_span(plan, carry, inputs)
+
+    @jax.checkpoint  # type: ignore[misc]
+    def segment(carry: Carry, inputs: Values) -> tuple[Carry, Values]:
+        return _in_segments(plan, run_span, carry, inputs, lengths[1:])
+
+    length = lengths[0]
+    count = next(iter(inputs.values())).shape[0] // length
+    whole = jax.tree.map(lambda x: x[: count * length].reshape(count, length, *x.shape[1:]), inputs)
+    rest = jax.tree.map(lambda x: x[count * length :], inputs)
+    carry, values = jax.lax.scan(segment, carry, whole)
+    values = jax.tree.map(lambda x: x.reshape(count * length, *x.shape[2:]), values)
+    if next(iter(rest.values())).shape[0] == 0:
+        return carry, values
+    carry, last = segment(carry, rest)
+    return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), values, last)
+
+
+def _one_step(plan: Plan, state: NetworkState, inputs: Values) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of the probed values; refuses a state that changes its type from step to step."""
+    network = plan.network
+
+    def step(state: NetworkState, inputs: Values) -> tuple[NetworkState, Values]:
+        values, layers = dict(inputs), dict(state.layers)
+        for name in network.names:
+            x = _schedule.gather(plan, name, values, state.delayed)
+            layers[name], values[name] = _schedule.step_layer(
+                plan, name, layers[name], x, state.steps
+            )
+        probed = {t.probe.name: t.read(layers[t.layer], values[t.layer]) for t in plan.targets}
+        delayed = {name: values[name] for name in state.delayed}
+        return NetworkState(layers, delayed, state.steps), probed
+
+    first = jax.tree.map(lambda x: x[0], inputs)
+    after, probed = jax.eval_shape(step, state, first)
+    for name in network.names:
+        _check_same_type(name, state.layers[name], after.layers[name])
+    for name in state.delayed:
+        _check_same_type(name, state.delayed[name], after.delayed[name])
+    return probed
+
+
+def _check_same_type(name: str, before: Any, after: Any) -> None:
+    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        if old.dtype != new.dtype:
+            raise ValueError(
+                f"layer '{name}': its state is {old.dtype} but becomes {new.dtype} in a step, "
+                "because inputs and parameters differ in type; cast the one or the other: "
+                "network.astype(dtype), inputs.astype(dtype)"
+            )
+
+
+def _check_inputs(network: Network, inputs: Any) -> Values:
+    shapes = network.inputs
+    if not isinstance(inputs, Mapping):
+        if len(shapes) > 1:
+            raise ValueError(f"the network has inputs {sorted(shapes)}; pass a dict of arrays")
+        inputs = {next(iter(shapes)): inputs}
+    if set(inputs) != set(shapes):
+        raise ValueError(f"inputs {sorted(inputs)} given, but the network takes {sorted(shapes)}")
+    named = {}
+    for name, value in inputs.items():
+        array = jnp.asarray(value)
+        shape = shapes[name]
+        if array.ndim != len(shape) + 2 or array.shape[2:] != shape:
+            raise ValueError(
+                f"input '{name}' has shape {array.shape}, but must be [time, batch, "
+                f"{', '.join(map(str, shape))}]: time first, batch second, then "
+                f"{shape_text(shape)}" + _batch_hint(array.shape, shape)
+            )
+        if array.shape[0] == 0:
+            raise ValueError(f"input '{name}' has no time steps (shape {array.shape})")
+        if array.shape[1] == 0:
+            raise ValueError(f"input '{name}' has an empty batch (shape {array.shape})")
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            array = array.astype(jnp.float32)
+        named[name] = array
+    if len({array.shape[:2] for array in named.values()}) > 1:
+        found = {name: array.shape[:2] for name, array in named.items()}
+        raise ValueError(f"the inputs differ in [time, batch]: {found}")
+    return named
+
+
+def _batch_hint(found: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    if found[1:] == shape:
+        return "; for a single sample add a batch axis: inputs[:, None]"
+    return ""
+
+
+def _check_options(schedule: str, unroll: int) -> None:
+    if schedule not in ("auto", "step", "layer"):
+        raise ValueError(f"schedule={schedule!r} must be 'auto', 'step' or 'layer'")
+    if not isinstance(unroll, int) or unroll < 1:
+        raise ValueError(f"unroll={unroll!r} must be an integer >= 1")
+
+
+def _check_key(network: Network, key: PRNGKeyArray | None) -> None:
+    random = [name for name in network.names if network[name].needs_key]
+    if random and key is None:
+        layers = ", ".join(f"'{name}' ({type(network[name]).__name__})" for name in random)
+        raise ValueError(
+            f"these layers draw random numbers: {layers}; pass simulate(..., key=jax.random.key(0)), "
+            "or switch dropout off with equinox.nn.inference_mode(network)"
+        )
+
+
+def _check_state(network: Network, state: NetworkState, batch: int) -> None:
+    for name in network.names:
+        for leaf in jax.tree.leaves(state.layers.get(name)):
+            if np.ndim(leaf) == 0 or leaf.shape[0] != batch:
+                raise ValueError(
+                    f"state of layer '{name}' has shape {np.shape(leaf)}, but the batch of the "
+                    f"inputs is {batch}; start from network.init(batch) or keep the batch size"
+                )
+
+
+def _resolve(network: Network, probes: Iterable[Probe | str]) -> tuple[Target, ...]:
+    """Probes with their layers and fields looked up; all unknown ones are reported at once."""
+    if isinstance(probes, str | Probe):
+        probes = [probes]
+    targets: list[Target] = []
+    problems = []
+    for probe in probes:
+        probe = Probe(probe) if isinstance(probe, str) else probe
+        layer, field = _split_path(network, probe.path)
+        if layer is None:
+            problems.append(
+                f"probe '{probe.path}': no such layer; {nearest(probe.path, network.names)}"
+            )
+            continue
+        if field == ("output",):
+            field = ()
+        known = state_fields(network[layer].init(network.in_shape(layer)))
+        if field and ".".join(field) not in known:
+            hint = nearest(".".join(field), known) if known else "it has no state, only an output"
+            problems.append(f"probe '{probe.path}': layer '{layer}' has no such field; {hint}")
+            continue
+        target = Target(probe, layer, field)
+        if probe.name in {t.probe.name for t in targets}:
+            problems.append(f"probe '{probe.name}' is given more than once")
+        targets.append(target)
+    if problems:
+        raise ValueError("\n".join(problems))
+    return tuple(targets)
+
+
+def _split_path(network: Network, path: str) -> tuple[str | None, tuple[str, ...]]:
+    """Layer name (which may contain dots) and field path; the longest layer name wins."""
+    parts = path.split(".")
+    for n in range(len(parts), 0, -1):
+        if ".".join(parts[:n]) in network:
+            return ".".join(parts[:n]), tuple(parts[n:])
+    return None, ()
+
+
+def state_fields(state: Any) -> list[str]:
+    """Paths of the arrays in a layer's state, as probes name them."""
+    paths = jax.tree_util.tree_leaves_with_path(state)
+    return [jax.tree_util.keystr(path).lstrip(".") for path, _ in paths]
