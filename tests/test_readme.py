@@ -1,0 +1,73 @@
+"""What the documentation shows works: README's examples run, and no link leads nowhere."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+_IGNORED = {".venv", "build", "dist", "runs", "node_modules", ".git"}
+PAGES = [
+    path
+    for path in sorted(ROOT.rglob("*.md"))
+    if not (_IGNORED & set(path.relative_to(ROOT).parts) or ".egg-info" in str(path))
+]
+
+
+def _without_code(text: str) -> str:
+    return re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+
+
+def _anchors(text: str) -> set[str]:
+    """The anchors GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+\s+(.*?)\s*$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_readme_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """All python blocks in order, in one namespace, as a reader would type them."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE
+    )
+    assert blocks
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for number, block in enumerate(blocks, 1):
+        exec(compile(block, f"README.md, example {number}", "exec"), namespace)
+
+
+def test_commands_shown_are_targets():
+    """Every `make ...` in the code of the two pages is a target."""
+    text = "\n".join((ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md"))
+    shown = re.findall(r"(?:^    |`)make ((?:[a-z]+\b ?)+)", text, flags=re.MULTILINE)
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    assert {target for line in shown for target in line.split()} <= targets
+    assert len(shown) >= 10
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_resolve(page: Path):
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)", _without_code(text))
+    links += re.findall(r"<(?:img|a)[^>]+(?:src|href)=\"([^\"]+)\"", text)
+    broken = []
+    for link in links:
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        if not target.exists() or (
+            anchor and target.suffix == ".md" and anchor not in _anchors(target.read_text())
+        ):
+            broken.append(link)
+    assert not broken, f"{page.name} links to what does not exist: {broken}"
+
+
+def test_help_lists_every_target():
+    listed = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True
+    ).stdout
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None
+    assert set(phony[1].split()) == {line.split()[0] for line in listed.splitlines()}
