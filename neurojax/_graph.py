@@ -71,8 +71,6 @@ def check_names(
     for name in outputs:
         if name not in layers:
             problems.append(f"output '{name}' is not a layer; {nearest(name, layers)}")
-    if not outputs:
-        problems.append("the network has no output; name at least one layer in `outputs`")
     return problems
 
 

@@ -6,6 +6,7 @@ Importers make a `Network`, chips rewrite it, exporters read it. It is a pytree:
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -88,6 +89,8 @@ class Network(eqx.Module):
         if outputs is None:
             feeding = {edge.source for edge in all_edges if not edge.recurrent}
             outputs = [name for name in layers if name not in feeding]
+        elif not outputs:
+            raise ValueError("the network has no output; name at least one layer in `outputs`")
         problems = check_names(layers, named, all_edges, outputs)
         if problems:
             raise ValueError("\n".join(problems))
@@ -205,7 +208,7 @@ class Network(eqx.Module):
     __repr__ = __str__
 
 
-def Sequential(input_shape: Shape, *layers: Layer, **named_layers: Layer) -> Network:  # noqa: N802
+def Sequential(input_shape: Shape, *layers: Layer, **named_layers: Layer) -> Network:
     """A chain of layers as a `Network`.
 
     Args:
@@ -237,7 +240,7 @@ def Sequential(input_shape: Shape, *layers: Layer, **named_layers: Layer) -> Net
     if not named:
         raise ValueError("Sequential needs at least one layer")
     chain = ["input", *named]
-    edges = [Edge(a, b) for a, b in zip(chain[:-1], chain[1:], strict=True)]
+    edges = [Edge(a, b) for a, b in itertools.pairwise(chain)]
     return Network(named, edges, inputs=input_shape, outputs=[chain[-1]])
 
 
