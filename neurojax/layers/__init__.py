@@ -1,0 +1,18 @@
+"""Synapses, pooling, merging, normalisation and dropout: layers without membrane dynamics."""
+
+from neurojax.layers.convolution import Conv1d as Conv1d, Conv2d as Conv2d
+from neurojax.layers.linear import Linear as Linear
+from neurojax.layers.pooling import (
+    AvgPool1d as AvgPool1d,
+    AvgPool2d as AvgPool2d,
+    MaxPool1d as MaxPool1d,
+    MaxPool2d as MaxPool2d,
+    SumPool1d as SumPool1d,
+    SumPool2d as SumPool2d,
+)
+from neurojax.layers.shape import (
+    Add as Add,
+    Concat as Concat,
+    Flatten as Flatten,
+    Identity as Identity,
+)

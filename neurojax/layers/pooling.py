@@ -1,0 +1,139 @@
+"""Pooling over windows of the spatial axes, channels first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+from neurojax._layer import Layer, Shape, State, check_shape
+from neurojax.layers._weights import Pairs, per_axis, short, text_of
+from neurojax.layers.convolution import padding_text, window_counts
+
+
+class _Pool(Layer):
+    """Pooling over windows.
+
+    Args:
+        kernel_size: Size of the window: an integer or one an axis.
+        stride: Step of the window; default: its size.
+        padding: Zeros (for the maximum: nothing) on both sides of each axis; at most half the
+            window. The field of the same name holds `(before, after)` for each axis.
+    """
+
+    kernel_size: tuple[int, ...] = eqx.field(static=True)
+    stride: tuple[int, ...] = eqx.field(static=True)
+    padding: Pairs = eqx.field(static=True)
+
+    ndim: ClassVar[int]
+    layout: ClassVar[str]
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        *,
+        stride: int | Sequence[int] | None = None,
+        padding: int | Sequence[int] = 0,
+    ) -> None:
+        name = type(self).__name__
+        self.kernel_size = per_axis(f"{name}: kernel_size", kernel_size, self.ndim)
+        step = self.kernel_size if stride is None else stride
+        self.stride = per_axis(f"{name}: stride", step, self.ndim)
+        pads = per_axis(f"{name}: padding", padding, self.ndim, least=0)
+        if any(2 * p > k for p, k in zip(pads, self.kernel_size, strict=True)):
+            raise ValueError(
+                f"{name}: padding {pads} is more than half the window {self.kernel_size}"
+            )
+        self.padding = tuple((p, p) for p in pads)
+
+    def _sum(self, x: Array) -> Array:
+        return jax.lax.reduce_window(
+            x, np.zeros((), x.dtype), jax.lax.add,
+            (1, *self.kernel_size), (1, *self.stride), ((0, 0), *self.padding),
+        )  # fmt: skip
+
+    def _reduce(self, x: Array) -> Array:
+        raise NotImplementedError
+
+    def step(
+        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Array]:
+        del key
+        return state, self._reduce(x)
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        name = type(self).__name__
+        check_shape(name, in_shape, self.ndim + 1, self.layout)
+        sizes = window_counts(name, in_shape[1:], self.kernel_size, self.stride, self.padding)
+        return (in_shape[0], *sizes)
+
+    def describe(self) -> str:
+        text = f"{type(self).__name__} {text_of(self.kernel_size)}"
+        if self.stride != self.kernel_size:
+            text += f", stride {short(self.stride)}"
+        return text + padding_text(self.padding)
+
+
+class _SumPool(_Pool):
+    def _reduce(self, x: Array) -> Array:
+        return self._sum(x)
+
+
+class _AvgPool(_Pool):
+    def _reduce(self, x: Array) -> Array:
+        return self._sum(x) / math.prod(self.kernel_size)
+
+
+class _MaxPool(_Pool):
+    def _reduce(self, x: Array) -> Array:
+        return jax.lax.reduce_window(
+            x, np.array(-np.inf, x.dtype), jax.lax.max,
+            (1, *self.kernel_size), (1, *self.stride), ((0, 0), *self.padding),
+        )  # fmt: skip
+
+
+class SumPool1d(_SumPool):
+    """Sum over windows of one spatial axis. See `SumPool2d`."""
+
+    ndim: ClassVar[int] = 1
+    layout: ClassVar[str] = "(channels, length)"
+
+
+class SumPool2d(_SumPool):
+    """Sum over windows: what chips do, since a spike stays a spike. Exact for integers."""
+
+    ndim: ClassVar[int] = 2
+    layout: ClassVar[str] = "(channels, height, width)"
+
+
+class AvgPool1d(_AvgPool):
+    """Mean over windows of one spatial axis. See `AvgPool2d`."""
+
+    ndim: ClassVar[int] = 1
+    layout: ClassVar[str] = "(channels, length)"
+
+
+class AvgPool2d(_AvgPool):
+    """Mean over windows. Zeros of the padding count, as is PyTorch's default."""
+
+    ndim: ClassVar[int] = 2
+    layout: ClassVar[str] = "(channels, height, width)"
+
+
+class MaxPool1d(_MaxPool):
+    """Maximum over windows of one spatial axis. See `MaxPool2d`."""
+
+    ndim: ClassVar[int] = 1
+    layout: ClassVar[str] = "(channels, length)"
+
+
+class MaxPool2d(_MaxPool):
+    """Maximum over windows."""
+
+    ndim: ClassVar[int] = 2
+    layout: ClassVar[str] = "(channels, height, width)"

@@ -1,0 +1,88 @@
+"""Layers that only move or merge values: flatten, identity, sum and concatenation of edges."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from neurojax._layer import Layer, Shape, State
+
+
+class Flatten(Layer):
+    """All axes into one, the last axis fastest: `(C, H, W)` to `(C * H * W,)`, as in PyTorch."""
+
+    def step(
+        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Array]:
+        del key
+        return state, x.reshape(-1)
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return (math.prod(in_shape),)
+
+
+class Identity(Layer):
+    """Hands its input on. Several edges into it are added up."""
+
+    def step(
+        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Array]:
+        del key
+        return state, x
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return tuple(in_shape)
+
+
+class Add(Layer):
+    """Sum of its incoming edges, which must have one shape."""
+
+    many_inputs: ClassVar[bool] = True
+
+    def step(self, state: State, x: Any, *, key: PRNGKeyArray | None = None) -> tuple[State, Array]:
+        del key
+        total, *others = x
+        for other in others:
+            total = total + other
+        return state, total
+
+    def out_shape(self, in_shape: Any) -> Shape:
+        first, *others = in_shape
+        if any(shape != first for shape in others):
+            raise ValueError(f"Add takes inputs of one shape, got {', '.join(map(str, in_shape))}")
+        return tuple(first)
+
+
+class Concat(Layer):
+    """Its incoming edges side by side, in the order of the edges.
+
+    Args:
+        axis: Axis without time and batch; 0 are the channels or features.
+    """
+
+    axis: int = eqx.field(static=True, default=0)
+    many_inputs: ClassVar[bool] = True
+
+    def step(self, state: State, x: Any, *, key: PRNGKeyArray | None = None) -> tuple[State, Array]:
+        del key
+        return state, jnp.concatenate(x, self.axis)
+
+    def out_shape(self, in_shape: Any) -> Shape:
+        first = in_shape[0]
+        if not -len(first) <= self.axis < len(first):
+            raise ValueError(f"Concat(axis={self.axis}) got shape {first} without such an axis")
+        axis = self.axis % len(first)
+        rest = [shape[:axis] + shape[axis + 1 :] for shape in in_shape]
+        if any(len(shape) != len(first) for shape in in_shape) or len(set(rest)) > 1:
+            raise ValueError(
+                f"Concat(axis={self.axis}) takes inputs that differ only along that axis, got "
+                f"{', '.join(map(str, in_shape))}"
+            )
+        return (*first[:axis], sum(shape[axis] for shape in in_shape), *first[axis + 1 :])
+
+    def describe(self) -> str:
+        return f"Concat, axis {self.axis}"
