@@ -65,8 +65,10 @@ bench: $(VENV)/.bench-stamp ## compare the speed with other libraries
 
 notebooks: $(VENV)/.test-stamp ## run every notebook
 	rm -rf build/notebooks && mkdir -p build/notebooks
-	$(BIN)/jupytext --quiet --to ipynb --output-dir build/notebooks notebooks/*.py
-	$(BIN)/python -m pytest -q --nbmake --rootdir build/notebooks build/notebooks
+	for source in notebooks/*.py; do \
+	  $(BIN)/jupytext --quiet --output build/notebooks/$$(basename $$source .py).ipynb $$source || exit 1; \
+	done
+	$(BIN)/python -m pytest -q -c /dev/null --nbmake --nbmake-kernel=python3 build/notebooks
 
 docs: $(VENV)/.test-stamp ## check the links and run the examples of the documentation
 	$(BIN)/python -m pytest -q tests/test_readme.py tests/test_doctests.py
