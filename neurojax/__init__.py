@@ -1,5 +1,12 @@
 """neurojax: a differentiable simulator of neuromorphic chips in JAX."""
 
+from neurojax import (
+    datasets as datasets,
+    decode as decode,
+    encode as encode,
+    fixed_point as fixed_point,
+    surrogate as surrogate,
+)
 from neurojax._graph import Edge as Edge
 from neurojax._layer import BATCH_AXIS as BATCH_AXIS, Layer as Layer
 from neurojax._network import (
@@ -9,5 +16,20 @@ from neurojax._network import (
 )
 from neurojax._probe import Probe as Probe
 from neurojax._simulate import Run as Run, simulate as simulate
+from neurojax.layers import (
+    Add as Add,
+    AvgPool1d as AvgPool1d,
+    AvgPool2d as AvgPool2d,
+    Concat as Concat,
+    Conv1d as Conv1d,
+    Conv2d as Conv2d,
+    Flatten as Flatten,
+    Identity as Identity,
+    Linear as Linear,
+    MaxPool1d as MaxPool1d,
+    MaxPool2d as MaxPool2d,
+    SumPool1d as SumPool1d,
+    SumPool2d as SumPool2d,
+)
 
 __version__ = "0.1.0"
