@@ -339,5 +339,5 @@ class SquareWaveFourier(Surrogate):
 
     def shape(self, u: Array, threshold: Array) -> Array:
         base = 2 * math.pi / self.period * u
-        waves = sum(jnp.cos((2 * i + 1) * base) for i in range(self.terms))
-        return 4 / self.period * waves
+        odd = 2 * jnp.arange(self.terms, dtype=u.dtype) + 1
+        return 4 / self.period * jnp.cos(base[..., None] * odd).sum(-1)
