@@ -8,7 +8,6 @@ import doctest
 import importlib
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 PACKAGES = ("neurojax", "neurojax.converters", "neurojax.hardware")
@@ -38,9 +37,8 @@ def test_doctests(name: str):
         optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.FAIL_FAST
     )
     report: list[str] = []
-    with np.printoptions(precision=4, suppress=True):
-        for test in finder.find(module):
-            runner.run(test, out=report.append)
+    for test in finder.find(module):
+        runner.run(test, out=report.append)
     assert runner.failures == 0, "".join(report)
     # An object that doctest cannot see through (a wrapper that hides its docstring) is an example
     # nobody runs.

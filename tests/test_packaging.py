@@ -89,15 +89,3 @@ def test_wheel_imports_from_another_directory(wheel: zipfile.ZipFile, tmp_path: 
     files = done.stdout.split()
     assert len(files) == len(packages)
     assert all(Path(file).is_relative_to(site) for file in files)
-
-
-def test_optional_libraries_are_imported_late():
-    """`import neurojax` must work, and be quick, with the core dependencies alone."""
-    optional = ["torch", "matplotlib", "sklearn", "tonic", "nir", "flax", "orbax", "tyro", "samna"]
-    script = (
-        "import sys, neurojax, neurojax.converters, neurojax.hardware\n"
-        f"print([name for name in {optional!r} if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
