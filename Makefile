@@ -59,7 +59,9 @@ conformance: $(VENV)/.test-stamp ## compare with recordings: RECORDINGS=dir AREA
 	$(BIN)/python -m tests.conformance --recordings $(RECORDINGS) $(if $(AREA),--area $(AREA))
 
 bench: $(VENV)/.bench-stamp ## compare the speed with other libraries
-	$(BIN)/python -m benchmarks
+	for source in benchmarks/[a-z]*.py; do \
+	  $(BIN)/python -m benchmarks.$$(basename $$source .py) || exit 1; \
+	done
 
 # ---- what a developer wants ----------------------------------------------------------------------
 
