@@ -67,6 +67,10 @@ class Layer(eqx.Module):
     """True if `step` and `out_shape` take a tuple, one entry an incoming edge, in the order of
     the edges. Otherwise several incoming edges are added up."""
 
+    buffers: ClassVar[tuple[str, ...]] = ()
+    """Names of array fields that are no parameters, such as running statistics: they are saved
+    and mapped over like parameters, but training does not change them by gradients."""
+
     def init(self, in_shape: Shape) -> State:
         """State before the first step, or None for a layer without memory.
 

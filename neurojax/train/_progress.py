@@ -1,0 +1,87 @@
+"""The progress bar of a training run, on standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class TrainingBar:
+    """One bar over all steps, with the numbers of the latest step and validation.
+
+    Args:
+        show: None shows it on terminals and in notebooks only.
+        epochs: Number of epochs of the run.
+        steps: Steps of an epoch.
+        done: Steps done before, in a run that goes on.
+    """
+
+    def __init__(self, show: bool | None, *, epochs: int, steps: int, done: int) -> None:
+        console = Console(stderr=True)
+        if show is None:
+            show = console.is_terminal or console.is_jupyter
+        self._epochs, self._steps = epochs, steps
+        self._validation = ""
+        self._progress = Progress(
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[values]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not show,
+        )
+        self._task = self._progress.add_task(
+            "training",
+            total=epochs * steps,
+            completed=done,
+            epochs=epochs,
+            epoch=min(done // steps + 1, epochs),
+            values="",
+        )
+
+    def __enter__(self) -> TrainingBar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def step(self, epoch: int, step: int, values: Mapping[str, float]) -> None:
+        """Show the numbers of a step."""
+        self._progress.update(
+            self._task,
+            completed=epoch * self._steps + step,
+            epoch=epoch + 1,
+            values=_text(values) + self._validation,
+        )
+
+    def epoch(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Show the numbers of an epoch."""
+        validation = {name: value for name, value in row.items() if name.startswith("val_")}
+        training = {n: v for n, v in row.items() if n not in validation and n != "seconds"}
+        self._validation = f"  │ validation {_text(validation)}" if validation else ""
+        self.step(epoch, self._steps, training)
+
+
+def _text(values: Mapping[str, float]) -> str:
+    parts = []
+    for name, value in values.items():
+        percent = name.endswith("accuracy")
+        label = name.removeprefix("val_")
+        parts.append(f"{label} {value:.1%}" if percent else f"{label} {value:.4f}")
+    return "  ".join(parts)
