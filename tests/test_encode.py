@@ -1,5 +1,6 @@
-"""Encoders against hxtorch's recordings, plain NumPy, scipy, and the laws of the Poisson process."""
+"""Encoders against hxtorch's recordings, plain NumPy, scipy, and the Poisson process's laws."""
 
+import itertools
 import json
 from fractions import Fraction
 
@@ -307,7 +308,7 @@ def test_padded_entries_outside_are_left_out():
 def test_spike_lists_refuse():
     with pytest.raises(ValueError, match=r"entry \(1,\) is 0.5"):
         encode.raster_to_spikes(np.array([1, 0.5]))
-    with pytest.raises(ValueError, match="entry .* is -1"):
+    with pytest.raises(ValueError, match="is -1; spikes"):
         encode.raster_to_spikes(np.array([[-1]]))
     spikes = encode.SpikeList(np.array([0, 4]), np.array([0, 1]))
     with pytest.raises(ValueError, match="time runs from 0 to 4; the legal range is 0 to 3"):
@@ -417,7 +418,7 @@ def test_band_power_against_scipy():
     padded = np.pad(sound.astype(np.float64), ((0, 0), (lead, frame)))
     power = np.abs(transform.stft(padded, p0=first, p1=first + frames)) ** 2
     edges = encode._audio._band_edges(frame // 2 + 1, bands)
-    means = [power[:, a:b].mean(axis=1) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    means = [power[:, a:b].mean(axis=1) for a, b in itertools.pairwise(edges)]
     expected = np.log(np.stack(means, axis=-1) + 1e-3)
     assert features.shape == (2, frames, bands)
     np.testing.assert_allclose(features, expected, atol=1e-4)

@@ -148,8 +148,9 @@ def _read_3(path: str | os.PathLike, camera: str | None) -> Events:
                     f"{path}: polarity events of {event_size} bytes with the time at {time_at}; "
                     "version 3.1 has 8 bytes and the time at 4."
                 )
-            words.append(np.frombuffer(data, "<u4", 2 * count, at)[::2].astype(np.int64))
-            times.append(np.frombuffer(data, "<i4", 2 * count, at)[1::2] + (overflow * 2**31))
+            word, time = np.frombuffer(data, "<u4", 2 * count, at).reshape(-1, 2).astype(np.int64).T
+            words.append(word)
+            times.append(time + overflow * 2**31)  # the packet's times have 31 bits
         at += event_size * count
     word, time = np.concatenate(words), np.concatenate(times)
     valid = (word & 1) == 1

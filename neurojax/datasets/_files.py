@@ -10,6 +10,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
@@ -129,14 +130,16 @@ def load_npz(
         DataFileError: says what is wrong with which array.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # np.load leaves a file open that turns out to be no archive, so it gets an open one.
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             if missing := [name for name in layout if name not in file.files]:
                 raise DataFileError(
                     f"{path}: has the arrays {', '.join(file.files) or '(none)'}, "
                     f"but lacks {', '.join(missing)}."
                 )
             arrays = {name: file[name] for name in layout}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        # TypeError: a .npy, which np.load gives as an array.
         raise DataFileError(f"{path}: not a readable .npz file ({error}).") from error
     for name, fits in layout.items():
         if not fits(arrays[name]):

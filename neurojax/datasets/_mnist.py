@@ -113,15 +113,17 @@ def _is_part(part: _Part, array: np.ndarray) -> bool:
 
 
 def _make(target: Path, fetch: bool) -> None:
-    arrays = {}
-    for name, part in _PARTS.items():
-        path = target.parent / part.file
-        if not (path.is_file() and sha256(path) == part.gz):
-            _get(part, path, target, fetch)
-        arrays[name] = _read_idx(path, part)
-    save_npz(target, arrays)
-    for part in _PARTS.values():
-        (target.parent / part.file).unlink()
+    paths = {name: target.parent / part.file for name, part in _PARTS.items()}
+    missing = [
+        name
+        for name, path in paths.items()
+        if not path.is_file() or sha256(path) != _PARTS[name].gz
+    ]
+    for name in missing:
+        _get(_PARTS[name], paths[name], target, fetch)
+    save_npz(target, {name: _read_idx(path, _PARTS[name]) for name, path in paths.items()})
+    for name in missing:  # files that were there already are the user's
+        paths[name].unlink()
 
 
 def _get(part: _Part, path: Path, target: Path, fetch: bool) -> None:

@@ -85,8 +85,9 @@ def spoken_digits(
 
 def _make(target: Path, fetch: bool) -> None:
     archive = target.with_name("fsdd.zip")
+    there = archive.is_file()
     try:
-        if not archive.is_file():
+        if not there:
             if not fetch:
                 raise DataFileError("Not downloaded, because fetch=False.")
             download(_URL, archive, checksum=None)
@@ -96,8 +97,11 @@ def _make(target: Path, fetch: bool) -> None:
             f"Put the archive\n  {_URL}\nat\n  {archive}\n(its sound is checked after decoding: "
             f"SHA-256 {_SAMPLES_SHA256}), or set NEUROJAX_DATA to a directory that has fsdd.npz."
         ) from error
-    save_npz(target, _read_archive(archive))
-    archive.unlink()
+    try:
+        save_npz(target, _read_archive(archive))
+    finally:
+        if not there:  # else it's the user's
+            archive.unlink()
 
 
 def _read_archive(path: Path) -> dict[str, np.ndarray]:
