@@ -1,9 +1,12 @@
 """Spikes and surrogates against recordings of four libraries and closed forms."""
 
+import dataclasses
 import doctest
 import inspect
 import json
 import math
+import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +17,7 @@ import scipy.special
 import neurojax.surrogate as sg
 from neurojax.surrogate import _registry, _spike
 
+PAGE = Path(__file__).parents[1] / "docs" / "surrogates.md"
 CLASSES = [getattr(sg, name) for name in sg.names() if "." not in name]
 ALL = [make() for make in CLASSES]
 IDS = [type(s).__name__ for s in ALL]
@@ -390,6 +394,20 @@ def test_errors_name_the_argument_and_the_remedy(call, error, message):
         call()
 
 
-def test_examples_in_the_docstrings():
+def test_examples_in_the_docstrings_and_on_the_page():
     for module in (_spike, _registry):
         assert doctest.testmod(module).failed == 0
+    result = doctest.testfile(str(PAGE), module_relative=False)
+    assert result.attempted > 0 and result.failed == 0
+
+
+@pytest.mark.parametrize("surrogate", ALL, ids=IDS)
+def test_the_page_has_every_surrogate_with_its_defaults(surrogate):
+    rows = [
+        r for r in PAGE.read_text().splitlines() if r.startswith(f"| `{type(surrogate).__name__}`")
+    ]
+    assert len(rows) == 1
+    defaults = rows[0].replace("\\|", "").split("|")[3]
+    for field in dataclasses.fields(surrogate):
+        # "lobe_height h 0.15": a symbol may stand between the name and the number
+        assert re.search(rf"\b{field.name} (\w )?{field.default:g}\b", defaults), field.name
