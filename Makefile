@@ -70,7 +70,8 @@ notebooks: $(VENV)/.test-stamp ## run every notebook
 	for source in notebooks/*.py; do \
 	  $(BIN)/jupytext --quiet --output build/notebooks/$$(basename $$source .py).ipynb $$source || exit 1; \
 	done
-	$(BIN)/python -m pytest -q -c /dev/null --nbmake --nbmake-kernel=python3 build/notebooks
+	$(BIN)/python -m pytest -q -c /dev/null --rootdir build/notebooks -p no:cacheprovider \
+	  --nbmake --nbmake-kernel=python3 build/notebooks
 
 docs: $(VENV)/.test-stamp ## check the links and run the examples of the documentation
 	$(BIN)/python -m pytest -q tests/test_readme.py tests/test_doctests.py
