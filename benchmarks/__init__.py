@@ -1,0 +1,1 @@
+"""Comparisons with other libraries, in one process, as ratios. See README.md."""
