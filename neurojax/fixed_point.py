@@ -302,7 +302,7 @@ def multiply_shift(
 
     if _is_int(a) and _is_int(b):
         return exact
-    dtype = jnp.result_type(*(x.dtype for x in (a, b) if not _is_int(x)))
+    dtype = b.dtype if _is_int(a) else a.dtype if _is_int(b) else jnp.result_type(a, b)
     real = a.astype(dtype) * b.astype(dtype) * 2.0**-shift
     return _derivative_of(real, exact.astype(dtype))
 
@@ -333,7 +333,8 @@ def _scaled(x: Array, n: Any) -> Array:
     """x 2^n, at least in float32: float16 does not reach 2^31."""
     # jnp.exp2 is not exact everywhere; an exponent written into the bits of a float32 is.
     power = lax.bitcast_convert_type((jnp.asarray(n, jnp.int32) + 127) << 23, jnp.float32)
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32)) * power
+    wide = x.dtype if x.dtype.itemsize >= 4 else jnp.float32
+    return x.astype(wide) * power.astype(wide)
 
 
 @jax.custom_jvp

@@ -92,7 +92,7 @@ def names() -> tuple[str, ...]:
     return tuple(_MAKERS)
 
 
-def by_name(name: str, *args: float, **params: float) -> Surrogate:
+def by_name(name: str, *args: int | float, **params: int | float) -> Surrogate:
     """Make a surrogate from its name.
 
     Args:
@@ -137,7 +137,7 @@ def by_name(name: str, *args: float, **params: float) -> Surrogate:
     return maker(*args, **params)
 
 
-def _parse(text: str) -> tuple[str, tuple[float, ...], dict[str, float]]:
+def _parse(text: str) -> tuple[str, tuple[int | float, ...], dict[str, int | float]]:
     try:
         call = ast.parse(text.strip(), mode="eval").body
         if not isinstance(call, ast.Call):

@@ -84,7 +84,7 @@ class Surrogate:
             TypeError: If `u` is not a float array.
         """
         u = _float_array(type(self).__name__ + ".derivative", "u", u)
-        wide = jnp.promote_types(u.dtype, jnp.float32)
+        wide = u.dtype if u.dtype.itemsize >= 4 else jnp.float32
         g = self.shape(u.astype(wide), jnp.asarray(threshold, wide))
         return jnp.broadcast_to(g, jnp.broadcast_shapes(u.shape, g.shape)).astype(u.dtype)
 
