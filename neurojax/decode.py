@@ -5,7 +5,7 @@ All of these reduce axis 0, which is time, and keep the rest: `[time, batch, cla
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Int, Num
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Num
 
 
 def sum_over_time(outputs: Num[ArrayLike, "time *shape"]) -> Num[Array, "*shape"]:
@@ -37,7 +37,9 @@ def last(outputs: Num[ArrayLike, "time *shape"]) -> Num[Array, "*shape"]:
 
 
 def first_spike_time(
-    spikes: Num[ArrayLike, "time *shape"], *, silent: float | None = None
+    spikes: Num[ArrayLike, "time *shape"] | Bool[ArrayLike, "time *shape"],
+    *,
+    silent: float | None = None,
 ) -> Float[Array, "*shape"]:
     r"""Give the step of each neuron's first spike, as a float that has a useful derivative.
 
@@ -59,9 +61,8 @@ def first_spike_time(
         >>> first_spike_time(jnp.array([[0.0, 0.0], [1.0, 0.0], [1.0, 0.0]])).tolist()
         [1.0, 3.0]
     """
-    spikes = _with_time("first_spike_time", spikes)
-    if not jnp.issubdtype(spikes.dtype, jnp.floating):
-        spikes = spikes.astype(jnp.float32)
+    # float32, because bfloat16 can't count beyond 256.
+    spikes = _with_time("first_spike_time", spikes).astype(jnp.float32)
     # Not minimum(spikes, 1): at the tie it would halve the derivative.
     spikes = jnp.where(spikes > 1, 1, spikes)
     time = jnp.sum(jnp.cumprod(1 - spikes, axis=0), axis=0)
@@ -96,7 +97,7 @@ def majority(outputs: Num[ArrayLike, "time *batch classes"]) -> Int[Array, "*bat
     return jnp.argmax(votes, axis=-1).astype(jnp.int32)
 
 
-def _with_time(name: str, outputs: Num[ArrayLike, "..."]) -> Num[Array, "..."]:
+def _with_time(name: str, outputs: ArrayLike) -> Array:
     outputs = jnp.asarray(outputs)
     if outputs.ndim == 0 or outputs.shape[0] == 0:
         raise ValueError(
