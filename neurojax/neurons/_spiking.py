@@ -1,0 +1,177 @@
+"""When a neuron spikes and what a spike does to it: threshold, reset, bound, refractory period.
+
+Written once for all neurons. The order within a step, after leak and input: spike decision, reset,
+refractory period, lower bound. A reset may also come one step late, see `reset_delay`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from neurojax._layer import Shape
+from neurojax.neurons._neuron import (
+    AbstractNeuron,
+    Parameter,
+    check_choice,
+    check_range,
+    number,
+    option,
+)
+from neurojax.surrogate import ATan, Surrogate, multi_spike, spike
+
+RESETS = ("subtract", "zero", "value", "none")
+DELAYS = (False, True, "before", "compensated")
+
+
+class MembraneState(NamedTuple):
+    """State of a neuron without synaptic current."""
+
+    v: Array  # membrane potential at the end of the step
+    refractory: Array | None = None  # steps left in which the neuron is silent
+
+
+class Fired(NamedTuple):
+    """The end of a step."""
+
+    v: Array
+    refractory: Array | None
+    spikes: Array
+
+
+class AbstractSpiking(AbstractNeuron):
+    """A neuron with a threshold."""
+
+    threshold: Parameter = number(1.0)
+    reset: str = option("subtract")
+    reset_value: Parameter = number(0.0)
+    reset_delay: bool | str = option(False)
+    detach_reset: bool = option(False)
+    strict: bool = option(False)
+    max_spikes: int | None = option(1)
+    refractory: Parameter | None = number(None)
+    amplitude: Parameter | None = number(None)
+    winner_take_all: bool = option(False)
+    surrogate: Surrogate = option(ATan())
+
+    def __check_init__(self) -> None:
+        check_choice(self.name, "reset", self.reset, RESETS)
+        check_choice(self.name, "reset_delay", self.reset_delay, DELAYS)
+        for name in ("detach_reset", "strict", "winner_take_all"):
+            check_choice(self.name, name, getattr(self, name), (False, True))
+        check_range(self, "refractory", 0.0)
+        n = self.max_spikes
+        if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
+            raise ValueError(
+                f"{self.name}: max_spikes is {n!r}; it must be an integer >= 1, or None for as "
+                "many as there are thresholds in the membrane potential"
+            )
+        if n != 1:
+            check_range(self, "threshold", 0.0, inclusive=False)
+            if self.strict:
+                raise ValueError(
+                    f"{self.name}: strict=True needs max_spikes=1, found {n!r}; several spikes are "
+                    "counted as whole thresholds, which includes equality"
+                )
+        if self.reset != "value" and self.refractory is None and _nonzero(self.reset_value):
+            raise ValueError(
+                f"{self.name}: reset_value is given, but reset={self.reset!r} does not use it; "
+                "use reset='value'"
+            )
+        if not isinstance(self.surrogate, Surrogate):
+            raise TypeError(
+                f"{self.name}: surrogate is {self.surrogate!r}; use an object such as "
+                "surrogate.ATan(), or surrogate.by_name('atan')"
+            )
+
+    def resolved(self) -> dict[str, Any]:
+        fields = super().resolved()
+        if self.refractory is not None:
+            fields["refractory"] = _whole_steps(self.refractory, self.dt)
+        return fields
+
+    def first_refractory(self, in_shape: Shape) -> Array | None:
+        """The refractory counter before the first step."""
+        return None if self.refractory is None else jnp.zeros(in_shape)
+
+    def carried(self, v: Array, threshold: Parameter | None = None) -> Array:
+        """The membrane potential that a step starts from (`reset_delay="before"` resets it)."""
+        if self.reset_delay != "before":
+            return v
+        threshold = self.threshold if threshold is None else threshold
+        return self._after_reset(v, self._crossed(v, threshold)[1], threshold)
+
+    def fire(self, v: Array, state: Any, threshold: Parameter | None = None) -> Fired:
+        """Spikes, and what they leave of the membrane potential.
+
+        Args:
+            v: Membrane potential after leak and input.
+            state: State at the end of the step before, with `v` and `refractory`.
+            threshold: Default: the neuron's own.
+        """
+        threshold = self.threshold if threshold is None else threshold
+        late = self.reset_delay is True or self.reset_delay == "compensated"
+        if late:
+            _, previous = self._crossed(state.v, threshold)
+            if self.reset_delay == "compensated":
+                previous = jax.lax.stop_gradient(previous)
+            v = self._after_reset(v, previous, threshold)
+        spikes, events = self._crossed(v, threshold)
+        if self.winner_take_all:
+            winner = _winner(v - threshold)
+            spikes, events = spikes * winner, events * winner
+        if self.reset_delay is False:
+            v = self._after_reset(v, events, threshold)
+        elif self.reset_delay == "compensated":
+            v = self._after_reset(v, events - previous, threshold)
+        refractory = state.refractory
+        if self.refractory is not None:
+            silent = refractory > 0
+            spikes = jnp.where(silent, 0, spikes)
+            v = jnp.where(silent, self.reset_value, v)
+            left = jnp.maximum(refractory - 1, 0)
+            refractory = jnp.where(spikes > 0, self.refractory, left).astype(left.dtype)
+        if self.amplitude is not None:
+            spikes = self.amplitude * spikes
+        return Fired(self.bounded(v), refractory, spikes)
+
+    def _crossed(self, v: Array, threshold: Parameter) -> tuple[Array, Array]:
+        """Number of spikes, and how often the reset acts on them."""
+        if self.max_spikes == 1:
+            once = spike(v - threshold, self.surrogate, threshold=threshold, strict=self.strict)
+            return once, once
+        count = multi_spike(v, threshold, self.surrogate, max_spikes=self.max_spikes)
+        if self.reset in ("subtract", "none"):
+            return count, count
+        return count, spike(v - threshold, self.surrogate, threshold=threshold)
+
+    def _after_reset(self, v: Array, events: Array, threshold: Parameter) -> Array:
+        if self.detach_reset:
+            events = jax.lax.stop_gradient(events)
+        if self.reset == "none":
+            return v
+        if self.reset == "subtract":
+            return v - events * threshold
+        if self.reset == "zero":
+            return (1 - events) * v
+        return (1 - events) * v + events * self.reset_value
+
+
+def _winner(u: Array) -> Array:
+    """1 for the largest entry along the first axis (the first one of several), else 0."""
+    return jax.nn.one_hot(jnp.argmax(u, axis=0), u.shape[0], axis=0, dtype=u.dtype)
+
+
+def _whole_steps(period: Parameter, dt: Parameter) -> Parameter:
+    """Steps that cover a period; 5e-6 / 1e-6 is 5 steps, whatever the rounding of the quotient."""
+    steps = period / dt
+    return jnp.ceil(steps - 1e-6 * steps) if eqx.is_array(steps) else math.ceil(steps * (1 - 1e-6))
+
+
+def _nonzero(value: Parameter) -> bool:
+    return not eqx.is_array(value) and value != 0
