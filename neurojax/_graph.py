@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import graphlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -145,7 +145,7 @@ def infer_shapes(
             progress = True
             into[name] = tuple(known) if layer.many_inputs else known[0]
             try:
-                out[name] = layer.out_shape(into[name])  # pyright: ignore
+                out[name] = layer.out_shape(cast(Any, into[name]))
             except ValueError as error:
                 problems.append(f"layer '{name}': {error}")
         if not progress:
