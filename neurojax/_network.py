@@ -7,6 +7,7 @@ Importers make a `Network`, chips rewrite it, exporters read it. It is a pytree:
 from __future__ import annotations
 
 import itertools
+import weakref
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -251,22 +252,42 @@ def layer_keys(key: PRNGKeyArray, name: str) -> tuple[PRNGKeyArray, PRNGKeyArray
     return prepare, steps
 
 
+# Arrays never change, so each is looked at once in its life and not in every run.
+_known_finite: weakref.WeakValueDictionary[int, Array] = weakref.WeakValueDictionary()
+
+
 def check_finite(network: Network) -> None:
     """Raise ValueError naming every parameter that holds NaN or infinity (traced ones pass)."""
+    if all(_is_finite(leaf) for leaf in jax.tree.leaves(network.layers)):
+        return
     problems = []
     for name in network.names:
         for path, leaf in jax.tree_util.tree_leaves_with_path(network.layers[name]):
-            if isinstance(leaf, jax.core.Tracer) or not eqx.is_inexact_array(leaf):
-                continue
-            bad = int(np.sum(~np.isfinite(np.asarray(leaf, np.float32))))
-            if bad:
+            if not _is_finite(leaf):
+                bad = int(np.sum(~np.isfinite(np.asarray(leaf, np.float32))))
                 field = jax.tree_util.keystr(path).lstrip(".")
                 problems.append(
                     f"layer '{name}': {field} holds {bad} of {leaf.size} values that are NaN or "
                     "infinite; reload the parameters, or lower the learning rate that made them"
                 )
-    if problems:
-        raise ValueError("\n".join(problems))
+    raise ValueError("\n".join(problems))
+
+
+def _is_finite(leaf: Any) -> bool:
+    """Whether a leaf holds finite numbers, as far as one can know: traced ones and such as hold no
+    floating-point numbers do."""
+    if _known_finite.get(id(leaf)) is leaf:
+        return True
+    if isinstance(leaf, jax.core.Tracer) or not eqx.is_inexact_array(leaf):
+        return True
+    if isinstance(leaf, jax.Array):
+        on_host = next(iter(leaf.devices())).platform == "cpu"
+        # Where an array is far from the host, the answer is what should travel.
+        finite = bool(np.isfinite(np.asarray(leaf)).all() if on_host else jnp.isfinite(leaf).all())
+        if finite:
+            _known_finite[id(leaf)] = leaf
+        return finite
+    return bool(np.isfinite(leaf).all())
 
 
 def _as_shape(name: str, shape: Any) -> Shape:

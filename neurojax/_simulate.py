@@ -91,47 +91,51 @@ def simulate(
         >>> run.outputs.shape, run["spikes.v"].shape
         ((20, 3, 8), (20, 3, 8))
     """
-    named = _check_inputs(network, inputs)
-    targets = _resolve(network, probes)
-    steps, batch = next(iter(named.values())).shape[:2]
-    dtype = jnp.result_type(*named.values())
-    _check_options(schedule, unroll)
-    segments = segment_lengths(checkpoint, steps)
-    _check_key(network, key)
     check_finite(network)
-    if state is None:
-        state = network.init(batch, dtype)
-    _check_state(network, state, batch)
-    return _run(network, named, state, key, targets, schedule, segments, unroll)
+    if isinstance(inputs, Mapping):
+        arrays: Any = {name: jnp.asarray(value) for name, value in inputs.items()}
+    else:
+        arrays = jnp.asarray(inputs)
+    probes = (probes,) if isinstance(probes, str | Probe) else tuple(probes)
+    # What shapes and structure decide is checked where it is traced: once, not in every call.
+    return _run(network, arrays, state, key, probes, schedule, checkpoint, unroll)
 
 
 @eqx.filter_jit
 def _run(
     network: Network,
-    inputs: Values,
-    state: NetworkState,
+    inputs: Any,
+    state: NetworkState | None,
     key: PRNGKeyArray | None,
-    targets: tuple[Target, ...],
+    probes: tuple[Probe | str, ...],
     schedule: str,
-    segments: tuple[int, ...],
+    checkpoint: Checkpoint,
     unroll: int,
 ) -> Run:
+    _check_options(schedule, unroll)
+    named = _check_inputs(network, inputs)
+    targets = _resolve(network, probes)
+    _check_key(network, key)
+    steps, batch = next(iter(named.values())).shape[:2]
+    if state is None:
+        state = network.init(batch, jnp.result_type(*named.values()))
+    _check_state(network, state, batch)
     prepared = network.prepare(key)
     random = [name for name in prepared.names if prepared[name].needs_key]
     keys = {} if key is None else {name: layer_keys(key, name)[1] for name in random}
     plan = Plan(prepared, keys, targets, unroll)
-    values = _one_step(plan, state, inputs)
-    steps, batch = next(iter(inputs.values())).shape[:2]
+    values = _one_step(plan, state, named)
     recordings = {
         target.probe.name: recorder(target.probe).init(values[target.probe.name], steps)
         for target in targets
         if target.in_carry
     }
+    segments = segment_lengths(checkpoint, steps)
     if schedule == "auto":
         schedule = choose_schedule(prepared, segments[-1] if segments else steps, batch)
     run_span = _schedule.run_steps if schedule == "step" else _schedule.run_layers
     carry = Carry(state, recordings, jnp.zeros((), jnp.int32))
-    carry, stacked = _in_segments(plan, run_span, carry, inputs, segments)
+    carry, stacked = _in_segments(plan, run_span, carry, named, segments)
     traces = {
         target.probe.name: finish(target.probe, carry.recordings[target.probe.name], steps)
         if target.in_carry
@@ -233,8 +237,7 @@ def _check_inputs(network: Network, inputs: Any) -> Values:
     if set(inputs) != set(shapes):
         raise ValueError(f"inputs {sorted(inputs)} given, but the network takes {sorted(shapes)}")
     named = {}
-    for name, value in inputs.items():
-        array = jnp.asarray(value)
+    for name, array in inputs.items():
         shape = shapes[name]
         if array.ndim != len(shape) + 2 or array.shape[2:] != shape:
             raise ValueError(
@@ -290,8 +293,6 @@ def _check_state(network: Network, state: NetworkState, batch: int) -> None:
 
 def _resolve(network: Network, probes: Iterable[Probe | str]) -> tuple[Target, ...]:
     """Probes with their layers and fields looked up; all unknown ones are reported at once."""
-    if isinstance(probes, str | Probe):
-        probes = [probes]
     targets: list[Target] = []
     problems = []
     for probe in probes:
