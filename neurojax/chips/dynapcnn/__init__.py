@@ -1,0 +1,24 @@
+"""DYNAP-CNN and Speck: convolution cores with 8-bit weights and integrate-and-fire neurons."""
+
+from neurojax.chips.dynapcnn._assemble import assemble as assemble
+from neurojax.chips.dynapcnn._origin import Origin as Origin
+from neurojax.chips.dynapcnn._surrogate import InSteps as InSteps
+from neurojax.chips.dynapcnn.discretise import (
+    Discretised as Discretised,
+    Scales as Scales,
+    discretise as discretise,
+    quantise as quantise,
+    quantise_scalar as quantise_scalar,
+    scale_of as scale_of,
+)
+from neurojax.chips.dynapcnn.dynamics import Core as Core, CoreState as CoreState
+from neurojax.chips.dynapcnn.mapping import map as map
+from neurojax.chips.dynapcnn.memory import Memory as Memory, fits as fits, memory_of as memory_of
+from neurojax.chips.dynapcnn.placement import candidates as candidates, match as match
+from neurojax.chips.dynapcnn.spec import (
+    ChipSpec as ChipSpec,
+    CoreSpec as CoreSpec,
+    devices as devices,
+    parse_device as parse_device,
+    spec as spec,
+)

@@ -1,0 +1,300 @@
+"""Does a block fit a core? Every rule of the chip, one problem each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from neurojax._table import shape_text
+from neurojax.chips._mapped import Problem
+from neurojax.chips.dynapcnn._chain import Block
+from neurojax.chips.dynapcnn.memory import Memory
+from neurojax.chips.dynapcnn.placement import candidates, match
+from neurojax.chips.dynapcnn.spec import ChipSpec
+from neurojax.layers import Conv2d, Linear
+
+
+def check_weights(block: Block, chip: ChipSpec) -> Iterator[Problem]:
+    """Shapes and options of the convolution."""
+    name, layer = block.weights_name, block.weights
+    channels, height, width = block.in_shape
+    features, out_height, out_width = block.neuron_shape
+    for what, count in (("input", channels), ("output", features)):
+        if count > chip.max_features:
+            yield Problem(
+                name,
+                f"{count} {what} features",
+                f"a core has at most {chip.max_features}",
+                "use fewer features",
+            )
+    if max(height, width) > chip.max_input_size:
+        yield Problem(
+            name,
+            f"its input map is {height}x{width}",
+            f"a core takes at most {chip.max_input_size}x{chip.max_input_size}",
+            "pool or crop the input",
+        )
+    if max(out_height, out_width) > chip.max_neuron_size:
+        yield Problem(
+            name,
+            f"its map of neurons is {out_height}x{out_width}",
+            f"a core has at most {chip.max_neuron_size}x{chip.max_neuron_size}",
+            "use a larger stride, or a smaller input",
+        )
+    if isinstance(layer, Linear):
+        yield from _check_linear(block, chip)
+    else:
+        yield from _check_conv(name, layer, chip)
+
+
+def _check_linear(block: Block, chip: ChipSpec) -> Iterator[Problem]:
+    _, height, width = block.in_shape
+    if height != width:
+        yield Problem(
+            block.weights_name,
+            f"a Linear layer on a map of {height}x{width}",
+            "it becomes a convolution whose kernel is the map, and kernels are square",
+            "pad, crop or pool so that the map is square",
+        )
+    if max(height, width) > chip.max_kernel:
+        yield Problem(
+            block.weights_name,
+            f"a Linear layer on a map of {height}x{width}",
+            "it becomes a convolution whose kernel is the map, and kernels are at most "
+            f"{chip.max_kernel}x{chip.max_kernel}",
+            "pool or stride before it",
+        )
+
+
+def _check_conv(name: str, layer: Conv2d, chip: ChipSpec) -> Iterator[Problem]:
+    kernel = layer.kernel_size
+    if kernel[0] != kernel[1]:
+        size = max(kernel)
+        yield Problem(
+            name,
+            f"a kernel of {shape_text(kernel)}",
+            "kernels are square",
+            f"fill it up with zeros to {size}x{size}",
+        )
+    if max(kernel) > chip.max_kernel:
+        yield Problem(
+            name,
+            f"a kernel of {shape_text(kernel)}",
+            f"kernels are at most {chip.max_kernel}x{chip.max_kernel}",
+            "split the kernel, or stride the input",
+        )
+    if not set(layer.stride) <= set(chip.strides):
+        yield Problem(
+            name,
+            f"stride {shape_text(layer.stride)}",
+            f"strides are {_list(chip.strides)}",
+            "use one of those",
+        )
+    if any(before != after for before, after in layer.padding):
+        yield Problem(
+            name,
+            f"padding {layer.padding}, which differs before and after",
+            "padding is the same on both sides",
+            "use an odd kernel, or pad explicitly",
+        )
+    elif max(before for before, _ in layer.padding) > chip.max_padding:
+        yield Problem(
+            name,
+            f"padding {shape_text([before for before, _ in layer.padding])}",
+            f"padding is 0 to {chip.max_padding}",
+            "pad less, or pad the input before the simulation",
+        )
+    if set(layer.dilation) != {1}:
+        yield Problem(
+            name,
+            f"dilation {shape_text(layer.dilation)}",
+            "kernels have no dilation",
+            "put zeros between the weights of a larger kernel",
+        )
+    if layer.groups != 1:
+        yield Problem(
+            name,
+            f"{layer.groups} groups",
+            "every neuron of a core sees all input features",
+            "use groups=1; a dense kernel with zeros computes the same",
+        )
+
+
+def check_neurons(block: Block) -> Iterator[Problem]:
+    """Options of the neurons. Their numbers are checked by `scalar`."""
+    neuron, name = block.neuron, block.name
+    assert neuron is not None
+    if neuron.strict:
+        yield Problem(
+            name,
+            "strict=True (fires at v > threshold)",
+            "the chip fires at v >= threshold",
+            "use strict=False",
+        )
+    if neuron.reset == "none" or (neuron.reset == "value" and not is_zero(neuron.reset_value)):
+        value = f" {neuron.reset_value}" if neuron.reset == "value" else ""
+        yield Problem(
+            name,
+            f"reset '{neuron.reset}'{value}",
+            "the chip subtracts the threshold or resets to zero",
+            "use reset='subtract' or 'zero'",
+        )
+    if neuron.reset_delay is not False:
+        yield Problem(
+            name,
+            f"reset_delay={neuron.reset_delay!r}",
+            "the chip resets a neuron in the moment when it fires",
+            "use reset_delay=False",
+        )
+    if neuron.refractory is not None and not is_zero(neuron.refractory):
+        yield Problem(
+            name,
+            "a refractory period",
+            "the chip's neurons have none",
+            "use refractory=None",
+        )
+    if neuron.amplitude is not None and np.any(np.asarray(neuron.amplitude) != 1):
+        yield Problem(
+            name,
+            "spikes with an amplitude",
+            "an event has no size",
+            "use amplitude=None, and put the factor into the next weights",
+        )
+    if neuron.winner_take_all:
+        yield Problem(
+            name,
+            "winner_take_all=True",
+            "the neurons of a core don't see each other",
+            "use winner_take_all=False",
+        )
+    if neuron.v_init is not None and not is_zero(neuron.v_init):
+        yield Problem(
+            name,
+            "a first membrane potential v_init other than 0",
+            "a mapped network starts from 0",
+            "use v_init=None",
+        )
+
+
+def is_zero(value: Any) -> bool:
+    """True for numbers and arrays of zeros."""
+    return not np.any(np.asarray(value))
+
+
+def scalar(what: str, value: Any, block: Block, problems: list[Problem]) -> float | None:
+    """A number that all neurons of a core share; None (and a problem) if there is none."""
+    values = np.unique(np.asarray(value, np.float32))
+    if values.size == 1 and np.isfinite(values[0]):
+        return float(values[0])
+    found = "NaN or infinite" if not np.all(np.isfinite(values)) else f"{values.size} values"
+    problems.append(
+        Problem(
+            block.name,
+            f"{what} is {found}" if values.size == 1 else f"{what} has {found}",
+            "the neurons of a core share one finite number",
+            f"use one {what} for the layer",
+        )
+    )
+    return None
+
+
+def check_finite(what: str, values: np.ndarray | None, name: str) -> Iterator[Problem]:
+    """A problem if any value is NaN or infinite."""
+    bad = 0 if values is None else int(np.sum(~np.isfinite(values)))
+    if values is not None and bad:
+        yield Problem(
+            name,
+            f"{bad} of {values.size} values of the {what} are NaN or infinite",
+            "parameters are finite numbers",
+            "reload them, or lower the learning rate that made them",
+        )
+
+
+def pooling_of(block: Block, chip: ChipSpec, problems: list[Problem]) -> tuple[int, float]:
+    """Size of the pooling behind a block, all of its pools in one, and the factor of averages."""
+    sizes, factor = np.ones(2, int), 1.0
+    count = len(problems)
+    for name, pool in block.pools:
+        text = shape_text(pool.kernel_size)
+        if pool.stride != pool.kernel_size:
+            problems.append(
+                Problem(
+                    name,
+                    f"a window of {text} with stride {shape_text(pool.stride)}",
+                    "pooling windows don't overlap",
+                    "use a stride equal to the size",
+                )
+            )
+        if any(pads != (0, 0) for pads in pool.padding):
+            problems.append(
+                Problem(
+                    name,
+                    f"padding {shape_text([before for before, _ in pool.padding])}",
+                    "pooling has no padding",
+                    "pad in the convolution before it",
+                )
+            )
+        sizes *= pool.kernel_size
+        if type(pool).__name__ == "AvgPool2d":
+            factor *= 1 / math.prod(pool.kernel_size)
+    if len(problems) == count and not (sizes[0] == sizes[1] and sizes[0] in chip.poolings):
+        problems.append(
+            Problem(
+                ", ".join(name for name, _ in block.pools),
+                f"pooling over {shape_text(sizes.tolist())} in all",
+                f"pooling between cores is square, over {_list(chip.poolings)}",
+                "use one of those, or a stride in the convolution",
+            )
+        )
+    return int(sizes[0]), factor
+
+
+def place(
+    names: Sequence[str], memories: Sequence[Memory], chip: ChipSpec, problems: list[Problem]
+) -> list[int | None]:
+    """A core for each layer, or the reasons why there is none."""
+    possible = candidates(memories, chip)
+    for name, memory, cores in zip(names, memories, possible, strict=True):
+        if not cores:
+            problems.append(_too_large(name, memory, chip))
+    if len(names) > len(chip.cores):
+        problems.append(
+            Problem(
+                "network",
+                f"{len(names)} layers with weights",
+                f"{chip.name} has {len(chip.cores)} cores, one for each",
+                "use fewer layers",
+            )
+        )
+    placed = match(possible)
+    if None in placed and all(possible) and len(names) <= len(chip.cores):
+        wishes = "; ".join(f"'{n}' fits {_list(c)}" for n, c in zip(names, possible, strict=True))
+        problems.append(
+            Problem(
+                "network",
+                f"the layers compete for cores: {wishes}",
+                f"{chip.name} holds one layer on a core",
+                "make one of the layers smaller",
+            )
+        )
+    return placed
+
+
+def _too_large(name: str, memory: Memory, chip: ChipSpec) -> Problem:
+    cores = {(c.kernel_words, c.neuron_words, c.bias_words) for c in chip.cores}
+    sizes = ", ".join("/".join(f"{n:,}" for n in core) for core in sorted(cores))
+    return Problem(
+        name,
+        f"it takes {memory.kernel:,} words of kernel, {memory.neuron:,} of neuron and "
+        f"{memory.bias:,} of bias memory",
+        f"the cores of {chip.name} have {sizes} (kernel/neuron/bias)",
+        "use fewer features, a smaller kernel, or a larger stride",
+    )
+
+
+def _list(values: Sequence[int]) -> str:
+    *most, last = map(str, values)
+    return f"{', '.join(most)} or {last}" if most else last

@@ -1,0 +1,298 @@
+"""From a network of real numbers to the cores of a chip.
+
+Average pools become sum pools, their factor moves into the weights that follow; Linear layers
+become convolutions whose kernel is the incoming map; batch norm is folded into the weights; dropout
+and flatten go. Then each layer is discretised with a scale of its own, checked and placed.
+
+References:
+    sinabs 3.1.3, `sinabs.backend.dynapcnn` (the order of the steps and their arithmetic).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from neurojax._layer import Constant
+from neurojax._network import Network
+from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
+from neurojax.chips.dynapcnn._assemble import assemble
+from neurojax.chips.dynapcnn._chain import Block, read
+from neurojax.chips.dynapcnn._checks import (
+    check_finite,
+    check_neurons,
+    check_weights,
+    place,
+    pooling_of,
+    scalar,
+)
+from neurojax.chips.dynapcnn._origin import Origin
+from neurojax.chips.dynapcnn._surrogate import InSteps
+from neurojax.chips.dynapcnn.discretise import Discretised, discretise
+from neurojax.chips.dynapcnn.dynamics import Core
+from neurojax.chips.dynapcnn.memory import Memory, memory_of
+from neurojax.chips.dynapcnn.spec import LAST_THRESHOLD_LOW, ChipSpec, spec
+from neurojax.layers import BatchNorm, Conv2d
+from neurojax.surrogate import Surrogate
+
+
+class Options(NamedTuple):
+    """Choices of the caller."""
+
+    bias_bits: int
+    peer_lower_bound: bool
+    max_spikes: Any
+    surrogate: Surrogate | None
+
+
+class Placed(NamedTuple):
+    """One block, ready for its core."""
+
+    core: Core
+    origin: Origin
+    pool: int = 1
+
+
+def map(
+    network: Network,
+    *,
+    device: str | ChipSpec = "speck2fmodule",
+    bias_bits: int = 8,
+    peer_lower_bound: bool = False,
+    max_spikes: int | str | None = "as trained",
+    surrogate: Surrogate | None = None,
+) -> MappedNetwork:
+    """Map a network onto a chip of the DYNAP-CNN family.
+
+    Args:
+        network: A chain of Linear or Conv2d, BatchNorm, IAF, average or sum pooling, with Flatten,
+            Dropout and Identity anywhere. Call it outside of `jit`: the parameters must be known.
+        device: Name of the device, `"name:index"`, or a `ChipSpec`.
+        bias_bits: Width of the biases. 8 as sinabs; 16 as the chip, which keeps the resolution of
+            the weights where biases are large.
+        peer_lower_bound: The membrane's lower bound as sinabs treats it. Without a bound, -32768
+            in real units takes part in the scale, and most weights become zero; a bound of 0 stays
+            0, at which the chips misbehave. By default a missing bound is left out of the scale and
+            a bound that rounds to 0 is written as -1.
+        max_spikes: Spikes of a neuron in one time step, instead of what the network's neurons say.
+            None: as many as there are thresholds in the membrane, which comes nearest to a chip
+            that fires once for each incoming event.
+        surrogate: Derivative of the spikes, in the chip's steps. Default: that of each layer of
+            the network, scaled with the layer.
+
+    Returns:
+        The network as the chip computes it. Its layers are named after the neurons and the pools
+        that they were made from, and have their shapes: outputs and probes compare directly.
+
+    Raises:
+        MappingError: With every reason at once, each with the layer, the value found, what the
+            chip can do, and what to change.
+        ValueError: The device is unknown, or an option is out of range.
+
+    Example:
+        >>> import jax, neurojax as nj
+        >>> from neurojax.chips import dynapcnn
+        >>> a, b = jax.random.split(jax.random.key(0))
+        >>> net = nj.Sequential((1, 8, 8),
+        ...     conv=nj.Conv2d(1, 4, 3, key=a), spikes=nj.IAF(v_min=-1.0), pool=nj.AvgPool2d(2),
+        ...     flat=nj.Flatten(), out=nj.Linear(36, 10, key=b), digits=nj.IAF(v_min=-1.0))
+        >>> mapped = dynapcnn.map(net, device="speck2fmodule")
+        >>> mapped.network.names
+        ('spikes', 'pool', 'digits')
+        >>> mapped.network["digits"].weight.shape
+        (10, 4, 3, 3)
+    """
+    chip = spec(device)
+    options = Options(bias_bits, peer_lower_bound, max_spikes, surrogate)
+    problems: list[Problem] = []
+    chain = read(network, problems)
+    rescale, placed = 1.0, []
+    for block in chain.blocks:
+        layer = _map_block(block, rescale, chip, options, problems)
+        pool, rescale = pooling_of(block, chip, problems)
+        if layer is not None:
+            placed.append(layer._replace(pool=pool))
+    memories = [_memory(block) for block in chain.blocks]
+    cores_of = place([block.name for block in chain.blocks], memories, chip, problems)
+    if problems:
+        raise MappingError(chip.name, problems)
+    cores = []
+    for block, layer, core in zip(chain.blocks, placed, cores_of, strict=True):
+        pool_name = block.pools[-1][0] if block.pools else None
+        origin = layer.origin._replace(core=core, pool=layer.pool, pool_name=pool_name)
+        cores.append((origin, layer.core))
+    origin, last = cores[-1]
+    notes = origin.notes + _notes(chain.dropped, chain.flatten, rescale)
+    cores[-1] = origin._replace(notes=notes), last
+    return assemble(chip, network.inputs, cores, flatten=chain.flatten)
+
+
+def _map_block(
+    block: Block, rescale: float, chip: ChipSpec, options: Options, problems: list[Problem]
+) -> Placed | None:
+    """A block as a core, or None with at least one problem."""
+    count = len(problems)
+    problems.extend(check_weights(block, chip))
+    notes: list[str] = []
+    weight, bias = _weights(block, rescale, notes)
+    problems.extend(check_finite("weights", weight, block.weights_name))
+    problems.extend(check_finite("bias", bias, block.weights_name))
+    if block.neuron is None:
+        return None
+    problems.extend(check_neurons(block))
+    threshold = scalar("threshold", block.neuron.threshold, block, problems)
+    v_min = block.neuron.v_min
+    if v_min is not None:
+        v_min = scalar("v_min", v_min, block, problems)
+    if threshold is not None and threshold <= 0:
+        problems.append(
+            Problem(block.name, f"threshold {threshold:g}", "thresholds are > 0", "raise it")
+        )
+    if v_min is not None and v_min > 0 and not options.peer_lower_bound:
+        problems.append(
+            Problem(
+                block.name,
+                f"v_min {v_min:g}",
+                "the lower bound of the membrane is below 0, where it starts",
+                "use a negative v_min, or None",
+            )
+        )
+    if len(problems) > count or threshold is None:
+        return None
+    try:
+        held = discretise(
+            weight,
+            threshold,
+            v_min,
+            bias=bias,
+            bias_bits=options.bias_bits,
+            peer_lower_bound=options.peer_lower_bound,
+        )
+    except ValueError as error:
+        problems.append(Problem(block.name, "its numbers can't be scaled", str(error), "rescale"))
+        return None
+    held = _check_discretised(block, held, threshold, options, notes, problems)
+    if len(problems) > count:
+        return None
+    vanished = int(np.sum((weight != 0) & (held.weight == 0)))
+    origin = Origin(
+        name=block.name,
+        made_of=tuple(block.made_of),
+        scale=held.scale,
+        rescale=rescale,
+        vanished=vanished,
+        notes=tuple(notes),
+    )
+    return Placed(_core(block, held, options), origin)
+
+
+def _weights(
+    block: Block, rescale: float, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Weights and bias of a block as a convolution, folded and rescaled, in float32."""
+    layer = block.weights
+    weight = np.asarray(layer.weight, np.float32)
+    bias = None if layer.bias is None else np.asarray(layer.bias, np.float32)
+    if block.norm is not None:
+        weight, bias = block.norm.fold(weight, bias)  # TODO
+        notes.append(f"'{block.made_of[1]}' is folded into '{block.weights_name}'")
+    if block.flat:
+        weight = weight.reshape(-1, *block.in_shape)
+        if block.in_shape[1:] != (1, 1):
+            size = "x".join(str(n) for n in block.in_shape[1:])
+            notes.append(f"'{block.weights_name}' is a convolution with a kernel of {size}")
+    if block.neuron is not None and np.any(np.asarray(block.neuron.gain) != 1):
+        gain = _per_feature(block.neuron.gain)
+        weight = weight * gain[:, None, None, None]
+        bias = None if bias is None else bias * gain
+        notes.append(f"the input gain of '{block.name}' is in the weights of '{block.weights_name}'")
+    if rescale != 1:
+        weight = weight * np.float32(rescale)
+        notes.append(
+            f"the factor {rescale:.6g} of the average pooling before '{block.weights_name}' is in "
+            "its weights"
+        )
+    return weight, bias
+
+
+def _per_feature(gain: Any) -> np.ndarray:
+    """A gain `()`, `(f,)` or `(f, 1, 1)` as `(1,)` or `(f,)`."""
+    return np.asarray(gain, np.float32).reshape(-1)
+
+
+def _check_discretised(
+    block: Block,
+    held: Discretised,
+    threshold: float,
+    options: Options,
+    notes: list[str],
+    problems: list[Problem],
+) -> Discretised:
+    """Refuses a threshold of zero; lowers a lower bound of zero."""
+    if held.threshold < 1:
+        problems.append(
+            Problem(
+                block.name,
+                f"threshold {threshold:g} becomes {held.threshold} at the scale {held.scale:.4g} "
+                "that its largest weight or bias allows",
+                "a threshold is at least 1",
+                f"raise the threshold to {1 / held.scale:.4g} or more, or shrink the weights",
+            )
+        )
+    if held.v_min >= 0 and not options.peer_lower_bound:
+        notes.append(
+            f"the lower bound of '{block.name}' would be {held.v_min}, at which the chips "
+            f"misbehave; it is {LAST_THRESHOLD_LOW}"
+        )
+        return held._replace(v_min=LAST_THRESHOLD_LOW)
+    return held
+
+
+def _core(block: Block, held: Discretised, options: Options) -> Core:
+    neuron = block.neuron
+    assert neuron is not None
+    conv = block.weights if isinstance(block.weights, Conv2d) else None
+    surrogate = options.surrogate or InSteps(neuron.surrogate, held.scale)
+    return Core(
+        jnp.asarray(held.weight),
+        None if held.bias is None else jnp.asarray(held.bias),
+        threshold=_like(neuron.threshold, held.threshold),
+        v_min=_like(neuron.v_min, held.v_min),
+        stride=1 if conv is None else conv.stride,
+        padding=0 if conv is None else [before for before, _ in conv.padding],
+        reset="subtract" if neuron.reset == "subtract" else "zero",
+        max_spikes=neuron.max_spikes if options.max_spikes == "as trained" else options.max_spikes,
+        detach_reset=neuron.detach_reset,
+        bias_bits=options.bias_bits,
+        surrogate=surrogate,
+        flat=block.flat,
+    )
+
+
+def _like(original: Any, value: int) -> Any:
+    """A constant where the network had one, a parameter where it had a parameter."""
+    return value if original is None or isinstance(original, Constant) else jnp.float32(value)
+
+
+def _memory(block: Block) -> Memory:
+    layer = block.weights
+    shape = layer.weight.shape[:1] + block.in_shape if block.flat else layer.weight.shape
+    has_bias = layer.bias is not None or block.norm is not None
+    return memory_of(shape, block.neuron_shape, bias=has_bias)
+
+
+def _notes(dropped: Sequence[str], flatten: str | None, factor: float) -> tuple[str, ...]:
+    notes = []
+    if dropped:
+        names = ", ".join(f"'{name}'" for name in dropped)
+        notes.append(f"without an effect on the chip, dropped: {names}")
+    if flatten is not None:
+        notes.append(f"'{flatten}' shapes the output for you; it takes no core")
+    if factor != 1:
+        notes.append(
+            f"the output is a sum over the last pooling window, {1 / factor:.6g} times the average"
+        )
+    return tuple(notes)
