@@ -1,11 +1,14 @@
 """neurojax: a differentiable simulator of neuromorphic chips in JAX."""
 
 from neurojax import (
+    chips as chips,
     datasets as datasets,
     decode as decode,
     encode as encode,
     fixed_point as fixed_point,
+    plot as plot,
     surrogate as surrogate,
+    train as train,
 )
 from neurojax._graph import Edge as Edge
 from neurojax._layer import BATCH_AXIS as BATCH_AXIS, Layer as Layer
@@ -30,6 +33,17 @@ from neurojax.layers import (
     MaxPool2d as MaxPool2d,
     SumPool1d as SumPool1d,
     SumPool2d as SumPool2d,
+)
+from neurojax.neurons import (
+    IAF as IAF,
+    IF as IF,
+    LI as LI,
+    LIF as LIF,
+    AdaptiveLIF as AdaptiveLIF,
+    Alpha as Alpha,
+    CubaIAF as CubaIAF,
+    CubaLI as CubaLI,
+    CubaLIF as CubaLIF,
 )
 
 __version__ = "0.1.0"
