@@ -9,6 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from neurojax._layer import Constant
 from neurojax.neurons._neuron import (
     AbstractNeuron,
     Parameter,
@@ -55,19 +56,19 @@ def check_one_given(neuron: AbstractNeuron, tau: str, decay: str) -> None:
     given = [name for name in (tau, decay) if getattr(neuron, name) is not None]
     if len(given) != 1:
         raise ValueError(
-            f"{neuron.name}: give either {tau} (a time constant in the unit of dt) or {decay} (what "
-            f"is left after one step), not {'both' if given else 'neither'}"
+            f"{neuron.name}: give either {tau} (a time constant in the unit of dt) or {decay} "
+            f"(what is left after one step), not {'both' if given else 'neither'}"
         )
     check_range(neuron, tau, 0.0, inclusive=False)
     # Below 0: explicit Euler with a step longer than the time constant, which other libraries run.
     check_range(neuron, decay, -1.0, 1.0, remedy=", or the potential grows without bound")
     value, dt = getattr(neuron, tau), neuron.dt
-    if getattr(neuron, "method", "exact") == "euler" and not eqx.is_array(value):
-        if value is not None and not eqx.is_array(dt) and dt > value:
-            raise ValueError(
-                f"{neuron.name}: dt is {dt:g} and {tau} is {value:g}; an explicit Euler step longer "
-                "than the time constant oscillates: use a smaller dt, or method='exact'"
-            )
+    euler = getattr(neuron, "method", "exact") == "euler"
+    if euler and isinstance(value, Constant) and isinstance(dt, Constant) and dt > value:
+        raise ValueError(
+            f"{neuron.name}: dt is {dt:g} and {tau} is {value:g}; an explicit Euler step longer "
+            "than the time constant oscillates: use a smaller dt, or method='exact'"
+        )
 
 
 def decay_factor(

@@ -57,12 +57,13 @@ class AbstractSpiking(AbstractNeuron):
     refractory: Parameter | None = number(None)
     amplitude: Parameter | None = number(None)
     winner_take_all: bool = option(False)
+    detach_threshold: bool = option(False)
     surrogate: Surrogate = option(ATan())
 
     def __check_init__(self) -> None:
         check_choice(self.name, "reset", self.reset, RESETS)
         check_choice(self.name, "reset_delay", self.reset_delay, DELAYS)
-        for name in ("detach_reset", "strict", "winner_take_all"):
+        for name in ("detach_reset", "detach_threshold", "strict", "winner_take_all"):
             check_choice(self.name, name, getattr(self, name), (False, True))
         check_range(self, "refractory", 0.0)
         n = self.max_spikes
@@ -142,6 +143,8 @@ class AbstractSpiking(AbstractNeuron):
 
     def _crossed(self, v: Array, threshold: Parameter) -> tuple[Array, Array]:
         """Number of spikes, and how often the reset acts on them."""
+        if self.detach_threshold:
+            threshold = jax.lax.stop_gradient(threshold)
         if self.max_spikes == 1:
             once = spike(v - threshold, self.surrogate, threshold=threshold, strict=self.strict)
             return once, once

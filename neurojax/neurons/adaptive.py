@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._layer import Shape
 from neurojax.neurons._leak import AbstractLeak, check_one_given, decay_factor
-from neurojax.neurons._neuron import Parameter, check_choice, number, option
+from neurojax.neurons._neuron import Parameter, number
 from neurojax.neurons._spiking import AbstractSpiking
 
 
@@ -33,8 +32,6 @@ class AdaptiveLIF(AbstractLeak, AbstractSpiking):
         tau, decay: Time constant of the membrane in the unit of `dt`, or its decay a step.
         tau_adapt, decay_adapt: The same of the adaptation.
         adaptation: How much the threshold rises if b goes from 0 to 1, one spike in every step.
-        detach_threshold: Whether no gradient reaches the threshold, and with it the adaptation,
-            through the spike decision (it still does through the reset), as in sinabs.
         dt, method, v_rest, gain, normalize_input, threshold, reset, ...: See `LIF`.
 
     References:
@@ -53,10 +50,8 @@ class AdaptiveLIF(AbstractLeak, AbstractSpiking):
     tau_adapt: Parameter | None = number(None)
     decay_adapt: Parameter | None = number(None)
     adaptation: Parameter = number(1.8)
-    detach_threshold: bool = option(False)
 
     def __check_init__(self) -> None:
-        check_choice(self.name, "detach_threshold", self.detach_threshold, (False, True))
         check_one_given(self, "tau_adapt", "decay_adapt")
 
     def resolved(self) -> dict[str, Any]:

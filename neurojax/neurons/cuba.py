@@ -3,12 +3,12 @@
 Simulators and chips disagree on the order of the two updates in one step. `order` names the four
 that are in use, with `s` what is left of the current after a step:
 
-| order               | current kept         | current that drives v | used by                        |
-|---------------------|----------------------|-----------------------|--------------------------------|
-| `"new"`             | i = s i + x          | the new i             | snnTorch, SpikingJelly, Loihi  |
-| `"old"`             | i = s i + x          | the old i             | BrainScaleS-2 (hxtorch)        |
-| `"jump_then_decay"` | i = s (i + x)        | i + x                 | Norse, hxtorch's event-based LI |
-| `"decay_input"`     | i = s (i + x)        | the new i             | sinabs                         |
+| order               | current kept | current that drives v | used by                       |
+|---------------------|--------------|-----------------------|-------------------------------|
+| `"new"`             | i = s i + x  | the new i             | snnTorch, SpikingJelly, Loihi |
+| `"old"`             | i = s i + x  | the old i             | BrainScaleS-2 (hxtorch)       |
+| `"jump_then_decay"` | i = s(i + x) | i + x                 | Norse, jaxsnn's LI            |
+| `"decay_input"`     | i = s(i + x) | the new i             | sinabs                        |
 """
 
 from __future__ import annotations

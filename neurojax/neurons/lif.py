@@ -43,6 +43,8 @@ class LIF(AbstractLeak, AbstractSpiking):
         amplitude: What one spike is worth in the output. Default: 1.
         winner_take_all: Of the neurons along the first axis (features, channels), only the one
             furthest above its threshold spikes. A late reset resets all that crossed theirs.
+        detach_threshold: Whether no gradient reaches the threshold through the spike decision; it
+            still does through the reset. That is how sinabs differentiates.
         surrogate: Derivative of the spike, see `neurojax.surrogate`.
 
     References:

@@ -1,0 +1,118 @@
+"""The command: finds the areas, runs them, prints a table, sets the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tests.conformance._result import Result
+
+KNOWN_AREAS = ("torch_neurons", "nir", "dynapcnn", "lava", "cri", "bss2", "qualia")
+
+ALL_EQUAL, SOME_DIFFER, USAGE = 0, 1, 2
+
+
+def covered_areas() -> list[str]:
+    """Areas that have a runner: a module of their name in this package."""
+    here = Path(__file__).parent
+    return [area for area in KNOWN_AREAS if (here / f"{area}.py").exists()]
+
+
+def run_area(area: str, directory: Path) -> list[Result]:
+    """The results of all cases of an area. An area that breaks off is a case that differs."""
+    results: list[Result] = []
+    try:
+        results.extend(importlib.import_module(f"tests.conformance.{area}").run(directory))
+    except Exception as error:  # a recording that can't be read must not hide the other areas
+        results.append(Result("", area, False, np.inf, f"{area}: broke off: {_words(error)}"))
+    if not results:
+        results.append(Result("", area, False, np.inf, f"{area}: no cases found in {directory}"))
+    return results
+
+
+def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> int:
+    """Entry point of the command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
+    parser.add_argument("--recordings", type=Path, required=True, help="folder with one per area")
+    parser.add_argument("--area", help="only this area")
+    options = parser.parse_args(arguments)
+    console = console or Console(soft_wrap=True)
+
+    present = [area for area in KNOWN_AREAS if (options.recordings / area).is_dir()]
+    problem = _problem(options.recordings, options.area, present)
+    if problem:
+        console.print(f"error: {problem}", style="red", markup=False)
+        return USAGE
+    wanted = [options.area] if options.area else present
+    covered = covered_areas()
+
+    differ = False
+    for area in wanted:
+        if area not in covered:
+            console.print(f"{area}: no runner yet", markup=False)
+            continue
+        start = time.perf_counter()
+        results = run_area(area, options.recordings / area)
+        differ |= not all(result.equal for result in results)
+        report(console, area, results, time.perf_counter() - start)
+    return SOME_DIFFER if differ else ALL_EQUAL
+
+
+def _problem(recordings: Path, area: str | None, present: Sequence[str]) -> str:
+    """What is wrong with the arguments, in words, or ""."""
+    known = ", ".join(KNOWN_AREAS)
+    if not recordings.is_dir():
+        return f"--recordings {recordings} is not a directory"
+    if area is not None and area not in KNOWN_AREAS:
+        return f"--area {area} is unknown; the areas are {known}"
+    if area is not None and area not in present:
+        return f"--area {area}: {recordings} has no folder {area}"
+    if area is not None and area not in covered_areas():
+        return f"--area {area}: no runner yet; there is one for {', '.join(covered_areas())}"
+    if not present:
+        return f"{recordings} holds no recordings; expected one of the folders {known}"
+    return ""
+
+
+def report(console: Console, area: str, results: Iterable[Result], seconds: float) -> None:
+    """Prints the results of an area, one line a group."""
+    results = list(results)
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.group, []).append(result)
+    equal = sum(result.equal for result in results)
+    table = Table(title=f"{area}: {equal} of {len(results)} equal, {seconds:.0f} s")
+    table.add_column("group")
+    for title in ("cases", "equal", "largest error"):
+        table.add_column(title, justify="right")
+    table.add_column("first difference", overflow="fold")
+    for group, members in groups.items():
+        table.add_row(
+            escape(group),
+            str(len(members)),
+            str(sum(result.equal for result in members)),
+            f"{max(result.error for result in members):.1e}",
+            escape(next((result.difference for result in members if not result.equal), "")),
+            style=None if all(result.equal for result in members) else "red",
+        )
+    console.print(table)
+    expectations: dict[str, list[str]] = {}
+    for result in results:
+        if result.expectation and result.equal:
+            expectations.setdefault(result.expectation, []).append(result.case)
+    for expectation, cases in expectations.items():
+        console.print(
+            f"expected of the recorded software: {expectation} ({', '.join(cases)})", markup=False
+        )
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,307 @@
+"""A neuron of SpikingJelly, snnTorch, Norse or sinabs as a network of ours.
+
+The tables say which options of our neurons give which of theirs. Where a library has a defect that
+a recording shows, the model says so in `defect`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import neurojax as nj
+from neurojax import neurons
+from neurojax.layers import Linear
+from neurojax.layers.recurrent import Recurrent
+from neurojax.surrogate import Surrogate, by_name
+
+
+class Peer(NamedTuple):
+    """A recorded neuron, without its numbers: what the structure of our network depends on."""
+
+    library: str
+    name: str  # of the class
+    options: tuple[tuple[str, Any], ...]  # texts, truth values, None
+    call: str
+
+    def option(self, name: str, default: Any) -> Any:
+        return dict(self.options).get(name, default)
+
+    def surrogate(self, default: str) -> Surrogate:
+        # "Sigmoid(alpha=4.0) (library default)": what follows the call is a remark.
+        text = str(self.option("surrogate", default))
+        found = re.match(r"\w+\s*(\([^()]*\))?", text)
+        assert found, f"can't read the surrogate {text!r}"
+        return by_name(f"{self.library}.{found.group().strip()}")
+
+
+class Model(NamedTuple):
+    """Our network for a recorded neuron."""
+
+    network: nj.Network
+    states: dict[str, tuple[str, Callable[[jax.Array], jax.Array]]]  # array -> probe, conversion
+    spiking: bool = True
+
+
+Numbers = Mapping[str, jax.Array]
+
+
+class Elementwise(nj.Layer):
+    """y = weight x, one weight for all or one each."""
+
+    weight: jax.Array
+
+    def step(self, state: Any, x: jax.Array, *, key: Any = None) -> tuple[Any, jax.Array]:
+        return state, self.weight * x
+
+    def out_shape(self, in_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return in_shape
+
+
+def build(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
+    """The model of a recorded neuron with its numbers."""
+    makers = {
+        "spikingjelly": _spikingjelly,
+        "snntorch": _snntorch,
+        "norse": _norse,
+        "sinabs": _sinabs,
+    }
+    if peer.library not in makers:
+        raise ValueError(f"no library '{peer.library}'; known: {', '.join(makers)}")
+    return makers[peer.library](peer, n, in_shape)
+
+
+def defect(peer: Peer, n: Mapping[str, Any]) -> str:
+    """The documented defect of the library that a case shows, or ""."""
+    if (
+        peer.library == "snntorch"
+        and peer.name == "RSynaptic"
+        and not peer.option("reset_delay", True)
+    ):
+        return "snnTorch's RSynaptic ignores reset_delay=False"
+    if peer.library == "sinabs" and membrane_reset_value(peer.option("reset_fn", "")):
+        return "sinabs' MembraneReset adds its value to every neuron"
+    return ""
+
+
+def membrane_reset_value(text: str) -> float:
+    """0.4 of "MembraneReset(0.4)"; 0 for another reset."""
+    found = re.match(r"MembraneReset\(\s*(?:reset_value=)?([^()]*)\)", text or "")
+    return float(found.group(1) or 0) if found else 0.0
+
+
+def max_spikes(text: str) -> int | None:
+    """1 of "SingleSpike", 2 of "MaxSpike(2)", None (no limit) of "MultiSpike"."""
+    if text.startswith("SingleSpike"):
+        return 1
+    if text.startswith("MultiSpike"):
+        return None
+    found = re.match(r"MaxSpike\(\s*(?:\w+=)?(\d+)\s*\)", text)
+    if not found:
+        raise ValueError(f"can't read the spike function {text!r}")
+    return int(found.group(1))
+
+
+def _same(x: jax.Array) -> jax.Array:
+    return x
+
+
+def _model(
+    in_shape: tuple[int, ...], neuron: nj.Layer, aliases: Mapping[str, str], **before: nj.Layer
+) -> Model:
+    """Layers before the neuron, the neuron, and which state is recorded under which name."""
+    inner = "neuron.neuron" if isinstance(neuron, Recurrent) else "neuron"
+    states = {name: (f"{inner}.{field}", _same) for name, field in aliases.items()}
+    return Model(nj.Sequential(in_shape, **before, neuron=neuron), states)
+
+
+def _recurrent(neuron: nj.Layer, n: Numbers) -> Recurrent:
+    """The neuron with the recorded feedback: a matrix, or one weight a neuron."""
+    if "w_rec" in n:
+        return Recurrent(neuron, Linear.from_weights(n["w_rec"], n.get("b_rec")))
+    return Recurrent(neuron, Elementwise(n["V"]))
+
+
+def _spikingjelly(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
+    cuba = peer.name == "CUBALIFNode"
+    options: dict[str, Any] = {
+        "threshold": n["v_threshold"],
+        "detach_reset": peer.option("detach_reset", False),
+        "surrogate": peer.surrogate("Rect" if cuba else "Sigmoid"),
+    }
+    rest = jnp.zeros(())
+    if "v_reset" in n:
+        rest = n["v_reset"]
+        options |= {"reset": "value", "reset_value": rest}
+    if peer.name == "IFNode":
+        return _model(in_shape, neurons.IAF(**options), {"v": "v"})
+    if cuba:
+        neuron = neurons.CubaLIF(decay=n["v_decay"], decay_syn=n["c_decay"], v_init=rest, **options)
+        return _model(in_shape, neuron, {"v": "v", "c": "i"})
+    options |= {"v_rest": rest}
+    normalize = peer.option("decay_input", True)
+    if peer.name == "LIFNode":
+        neuron = neurons.LIF(tau=n["tau"], method="euler", normalize_input=normalize, **options)
+        return _model(in_shape, neuron, {"v": "v"})
+    if peer.name == "ParametricLIFNode":
+        w = n["w"] if "w" in n else -jnp.log(n["init_tau"] - 1)
+        neuron = neurons.LIF(decay=jax.nn.sigmoid(-w), normalize_input=normalize, **options)
+        return _model(in_shape, neuron, {"v": "v"})
+    raise ValueError(f"no model of SpikingJelly's {peer.name}")
+
+
+def _snntorch(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
+    reset = peer.option("reset_mechanism", "zero" if peer.name == "Alpha" else "subtract")
+    surrogate = peer.surrogate("atan")
+    decays = {name: jnp.clip(n[name], 0, 1) for name in ("alpha", "beta") if name in n}
+    if peer.name == "Alpha":
+        neuron = neurons.Alpha(
+            decay=decays["alpha"],
+            decay_fast=decays["beta"],
+            threshold=n["threshold"],
+            reset=reset,
+            surrogate=surrogate,
+        )
+        aliases = {"v": "v", "syn_exc": "excitatory", "syn_inh": "inhibitory"}
+        return _model(in_shape, neuron, aliases)
+
+    recurrent = peer.name in ("RLeaky", "RSynaptic")
+    late = peer.option("reset_delay", True) or peer.name == "RSynaptic"
+    # Leaky zeroes the membrane before the input comes; the others afterwards.
+    before = late and reset == "zero" and peer.name == "Leaky"
+    options: dict[str, Any] = {
+        "decay": decays["beta"],
+        "threshold": n["threshold"],
+        "strict": True,
+        "reset": reset,
+        "reset_delay": "before" if before else True if late else "compensated",
+        "detach_reset": bool(late),
+        "amplitude": n.get("graded_spikes_factor"),
+        "winner_take_all": peer.option("inhibition", False),
+        "surrogate": surrogate,
+    }
+    if peer.name in ("Leaky", "RLeaky"):
+        neuron: nj.Layer = neurons.LIF(**options)
+    elif peer.name in ("Synaptic", "RSynaptic"):
+        neuron = neurons.CubaLIF(decay_syn=decays["alpha"], **options)
+    else:
+        raise ValueError(f"no model of snnTorch's {peer.name}")
+    neuron = _recurrent(neuron, n) if recurrent else neuron
+    return _model(in_shape, neuron, {"v": "v", "syn": "i"} if "alpha" in n else {"v": "v"})
+
+
+def _norse(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
+    membrane: dict[str, Any] = {
+        "tau": 1 / n["tau_mem_inv"],
+        "dt": n["dt"],
+        "method": "euler",
+        "v_rest": n["v_leak"],
+        "normalize_input": True,
+    }
+    synapse: dict[str, Any] = {"tau_syn": 1 / n["tau_syn_inv"], "order": "jump_then_decay"}
+    method = peer.option("method", "super")
+    spiking: dict[str, Any] = {
+        "threshold": n["v_th"],
+        "strict": True,
+        "reset": "value",
+        "reset_value": n["v_reset"],
+        # "super" does not use its alpha, the others do.
+        "surrogate": by_name(f"norse.{method}", alpha=peer.option("alpha", 100.0)),
+    }
+    both = {"v": "v", "i": "i"}
+    if peer.name == "LIFCell":
+        return _model(in_shape, neurons.CubaLIF(**membrane, **synapse, **spiking), both)
+    if peer.name == "LIFRecurrentCell":
+        w_rec = n["w_rec"]
+        if not peer.option("autapses", False):
+            w_rec = w_rec * (1 - jnp.eye(*w_rec.shape))
+        neuron = neurons.CubaLIF(**membrane, **synapse, **spiking, detach_reset=True)
+        return _model(
+            in_shape,
+            _recurrent(neuron, {"w_rec": w_rec}),
+            both,
+            input_weights=Linear.from_weights(n["w_in"]),
+        )
+    if peer.name == "LIFBoxCell":
+        if "reset_subtract" in peer.call:
+            del spiking["reset_value"]
+            spiking["reset"] = "subtract"
+        return _model(in_shape, neurons.LIF(**membrane, **spiking), {"v": "v"})
+    if peer.name == "IAFCell":
+        return _model(in_shape, neurons.IAF(**spiking), {"v": "v"})
+    if peer.name == "LICell":
+        neuron = neurons.CubaLI(**membrane, **synapse)
+        return _model(in_shape, neuron, both)._replace(spiking=False)
+    if peer.name == "LIBoxCell":
+        return _model(in_shape, neurons.LI(**membrane), {"v": "v"})._replace(spiking=False)
+    raise ValueError(f"no model of Norse's {peer.name}")
+
+
+def _sinabs(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
+    kind = peer.name.removesuffix("Recurrent")
+    normalize = peer.option("norm_input", kind != "IAF")
+    bound = {"v_min": n["min_v_mem"]} if "min_v_mem" in n else {}
+    leak = {"tau": n["tau_mem"], "normalize_input": normalize} if kind != "IAF" else {}
+    if kind == "ExpLeak":
+        neuron: nj.Layer = neurons.LI(**leak, **bound)
+        neuron = _recurrent(neuron, n) if peer.name.endswith("Recurrent") else neuron
+        return _model(in_shape, neuron, {"v": "v"})._replace(spiking=False)
+
+    default_spikes = "SingleSpike" if kind == "ALIF" else "MultiSpike"
+    reset = peer.option("reset_fn", "MembraneSubtract()")
+    offset = membrane_reset_value(reset)
+    spiking: dict[str, Any] = {
+        "threshold": n["spike_threshold"],
+        "max_spikes": max_spikes(peer.option("spike_fn", default_spikes)),
+        "detach_threshold": True,
+        "surrogate": peer.surrogate("SingleExponential"),
+        **bound,
+    }
+    if reset.startswith("MembraneReset"):
+        # Which neurons spiked is a truth value there: no gradient passes.
+        spiking |= {"reset": "zero", "detach_reset": True}
+    elif reset not in ("MembraneSubtract()", "MembraneSubtract"):
+        raise ValueError(f"no model of sinabs' {reset}")
+    before: dict[str, nj.Layer] = {}
+    states = {"v": "v"}
+    if kind == "ALIF":
+        if "tau_syn" in n:
+            # It keeps the normalised current, so that 1 - decay acts on the current again and
+            # again: a filter with this decay, and no normalisation behind it.
+            decay = jnp.exp(-1 / n["tau_syn"])
+            if normalize:
+                decay = decay * (1 - jnp.exp(-1 / n["tau_mem"]))
+            before["synapse"] = neurons.LI(decay=decay, gain=decay)
+            leak["normalize_input"] = False
+        neuron = neurons.AdaptiveLIF(
+            **leak, tau_adapt=n["tau_adapt"], adaptation=n["adapt_scale"], **spiking
+        )
+        states |= {"b": "b", "spike_threshold": "b"}
+    elif kind in ("LIF", "IAF"):
+        synapse = {"tau_syn": n["tau_syn"], "order": "decay_input"} if "tau_syn" in n else {}
+        families = {
+            ("LIF", False): neurons.LIF,
+            ("LIF", True): neurons.CubaLIF,
+            ("IAF", False): neurons.IAF,
+            ("IAF", True): neurons.CubaIAF,
+        }
+        neuron = families[kind, bool(synapse)](**leak, **synapse, **spiking)
+        states |= {"i_syn": "i"} if synapse else {}
+    else:
+        raise ValueError(f"no model of sinabs' {peer.name}")
+    if peer.name.endswith("Recurrent"):
+        neuron = _recurrent(neuron, n)
+    model = _model(in_shape, neuron, states, **before)
+    if kind == "ALIF":
+        probe, _ = model.states["b"]
+        threshold = lambda b: n["spike_threshold"] + n["adapt_scale"] * b  # noqa: E731
+        model.states["spike_threshold"] = (probe, threshold)
+        if before:
+            model.states["i_syn"] = ("synapse.v", _same)
+    if offset:
+        raise NotImplementedError(f"sinabs' {reset} adds its value to every neuron")
+    return model
