@@ -201,7 +201,7 @@ class Network(eqx.Module):
                 ]
             )
         table = text_table(
-            ["layer", "what", "from", "shape", "parameters"], rows, right="parameters"
+            ["layer", "what", "from", "shape", "parameters"], rows, right=["parameters"]
         )
         note = "; ~ is the step before" if any(e.recurrent for e in self.edges) else ""
         return f"{table}\n{len(self)} layers, {total:,} parameters{note}"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "") -> str:
-    """A plain-text table. `right` names the columns to align on the right."""
+def text_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = ()
+) -> str:
+    """A plain-text table. `right` holds the titles of the columns to align on the right."""
     columns = list(zip(header, *rows, strict=True))
     widths = [max(len(cell) for cell in column) for column in columns]
 
     def line(cells: Sequence[str]) -> str:
         padded = [
-            cell.rjust(width) if title in right.split() else cell.ljust(width)
+            cell.rjust(width) if title in right else cell.ljust(width)
             for cell, width, title in zip(cells, widths, header, strict=True)
         ]
         return "  ".join(padded).rstrip()

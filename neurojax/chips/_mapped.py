@@ -61,7 +61,7 @@ class Report:
                 if all(isinstance(row[column], int | float | None) for row in self.rows)
             ]
             cells = [[_cell(row[c], form) for c, form in columns.values()] for row in self.rows]
-            parts.append(text_table(list(columns), cells, right=" ".join(numbers)))
+            parts.append(text_table(list(columns), cells, right=numbers))
         if self.notes:
             parts.append("\n".join(f"- {note}" for note in self.notes))
         return "\n\n".join(parts)
