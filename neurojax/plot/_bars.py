@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -30,15 +31,14 @@ def spike_counts(
     """
     if not counts:
         raise ValueError("there are no layers to draw")
-    nested = all(isinstance(value, Mapping) for value in counts.values())
-    series: dict[str, Mapping[str, float]] = dict(counts) if nested else {"": counts}  # type: ignore[arg-type]
+    series: Any = counts if isinstance(next(iter(counts.values())), Mapping) else {"": counts}
     layers = list(dict.fromkeys(layer for values in series.values() for layer in values))
     ax = new_axes(8.4, 1.0 + 0.24 * len(layers) * (len(series) + 0.6), ax)
     thickness = 0.8 / len(series)
     for index, (name, values) in enumerate(series.items()):
         y = np.arange(len(layers)) + (index - (len(series) - 1) / 2) * thickness
         lengths = [float(values.get(layer, np.nan)) for layer in layers]
-        bars = ax.barh(y, lengths, thickness * 0.9, color=COLOURS[index], label=name or None)
+        bars = ax.barh(y, lengths, thickness * 0.9, color=COLOURS[index], label=name)
         texts = ["" if np.isnan(length) else _short(length) for length in lengths]
         ax.bar_label(bars, texts, padding=4, fontsize=SMALL, color=BLACK)
     ax.set_yticks(np.arange(len(layers)), layers)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.axes import Axes as Axes
 else:
     Axes = Any
 
@@ -27,6 +27,7 @@ def new_axes(width: float, height: float, ax: Axes | None = None) -> Axes:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
         raise ImportError(
             'plots need matplotlib, which comes with: pip install "neurojax[plot]"'
@@ -42,19 +43,21 @@ def new_axes(width: float, height: float, ax: Axes | None = None) -> Axes:
             self.savefig(buffer, format="png")
             return buffer.getvalue()
 
-    figure = NotebookFigure(figsize=(width, height), dpi=150, layout="constrained")
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    figure = NotebookFigure(figsize=(width, height), dpi=150, layout=layout)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
     return figure.add_subplot()
 
 
-def style(ax: Axes, *, title: str | None = None, grid: str | None = "y") -> None:
+def style(
+    ax: Axes, *, title: str | None = None, grid: Literal["both", "x", "y"] | None = "y"
+) -> None:
     """Take away what carries no information."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(GREY)
     ax.tick_params(colors=GREY, labelcolor=BLACK, labelsize=SMALL, length=3)
-    ax.xaxis.label.set_size(NORMAL)
-    ax.yaxis.label.set_size(NORMAL)
+    ax.xaxis.label.set_fontsize(NORMAL)
+    ax.yaxis.label.set_fontsize(NORMAL)
     if grid:
         ax.grid(axis=grid, color=LIGHT, linewidth=0.6)
         ax.set_axisbelow(True)
@@ -69,7 +72,7 @@ def rows(ax: Axes, heights: list[float], *, gap: float = 0.06, across: bool = Fa
     sizes = [space * height / sum(heights) for height in heights]
     parts, start = [], 0.0
     for size in sizes:
-        bounds = [start, 0, size, 1] if across else [0, 1 - start - size, 1, size]
+        bounds = (start, 0.0, size, 1.0) if across else (0.0, 1 - start - size, 1.0, size)
         parts.append(ax.inset_axes(bounds))
         start += size + gap
     return parts

@@ -44,6 +44,8 @@ def training_curves(
     if not names or not len(history[names[0]]):
         raise ValueError("the history has no epochs to draw")
     ax = new_axes(4.2 * len(names), 3.0, ax)
+    from matplotlib.ticker import MaxNLocator
+
     panels = rows(
         ax, [1.0] * len(names), gap=0.2 / len(names) if len(names) > 1 else 0, across=True
     )
@@ -67,7 +69,7 @@ def training_curves(
         panel.set_ylabel(f"{name} / %" if percent else name, fontsize=NORMAL)
         epochs = len(history[name])
         panel.set_xlim((1, epochs + 0.02 * (epochs - 1)) if epochs > 1 else (0.5, 1.5))
-        panel.xaxis.get_major_locator().set_params(integer=True, nbins=8, min_n_ticks=1)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
         if not percent:
             panel.set_ylim(bottom=min(0.0, panel.get_ylim()[0]))
     if f"val_{names[0]}" in history:

@@ -203,7 +203,8 @@ def _not_finite(values: Any) -> int:
 def check_resumable(state: FitState, fresh: FitState, columns: Sequence[str], old: History) -> None:
     """Refuse to go on from a run that had another structure, all differences at once."""
     problems = []
-    if jax.tree.structure(state.network) != jax.tree.structure(fresh.network):
+    structure: Any = jax.tree.structure(state.network)
+    if structure != jax.tree.structure(fresh.network):
         problems.append("its network has another structure")
     elif _shapes(state.network) != _shapes(fresh.network):
         problems.append("the arrays of its network have other shapes or types")

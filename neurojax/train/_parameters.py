@@ -161,7 +161,7 @@ def _to_numpy(array: Array) -> np.ndarray:
 
 def _from_numpy(value: np.ndarray, like: Array) -> Array:
     if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(value, impl=jax.random.key_impl(like))
+        return jax.random.wrap_key_data(jnp.asarray(value), impl=jax.random.key_impl(like))
     return jnp.asarray(value.view(like.dtype) if value.dtype != like.dtype else value)
 
 

@@ -67,9 +67,10 @@ def make_step(
         arrays = eqx.filter(network, eqx.is_array)
 
         healthy = carry.healthy & jnp.isfinite(total) & _finite(arrays)
-        new = Carry(arrays, after, healthy)
-        kept = jax.tree.map(lambda a, b: jnp.where(healthy, a, b), new[:2], carry[:2])
-        return Carry(*kept, healthy), record | {"healthy": healthy}
+        kept = jax.tree.map(
+            lambda new, old: jnp.where(healthy, new, old), Carry(arrays, after, healthy), carry
+        )
+        return kept._replace(healthy=healthy), record | {"healthy": healthy}
 
     return jax.jit(step)
 
