@@ -1,0 +1,250 @@
+"""Networks that the chip can't hold: every reason, with layer, value, range and remedy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import neurojax as nj
+from neurojax.chips import MappingError
+from neurojax.chips.dynapcnn import map as map_network
+from neurojax.layers import (
+    Add,
+    AvgPool2d,
+    BatchNorm,
+    Conv1d,
+    Conv2d,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    SumPool2d,
+)
+from neurojax.neurons import IAF, LI, LIF
+
+key = jax.random.key(0)
+
+
+def conv(i=2, o=2, k=3, **options):
+    return Conv2d(i, o, k, key=key, **options)
+
+
+def iaf(**options):
+    return IAF(v_min=-1.0, **options)
+
+
+def refused(network, **options):
+    with pytest.raises(MappingError) as error:
+        map_network(network, **options)
+    return error.value
+
+
+def one(shape=(2, 16, 16), **layers):
+    """The only problem of a chain."""
+    problems = refused(nj.Sequential(shape, **layers)).problems
+    assert len(problems) == 1, problems
+    return problems[0]
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "found", "legal"),
+    [
+        (conv(k=17, padding=7), (2, 20, 20), "kernel of 17x17", "at most 16x16"),
+        (conv(k=(3, 5)), (2, 16, 16), "kernel of 3x5", "square"),
+        (conv(stride=3), (2, 16, 16), "stride 3x3", "1, 2, 4 or 8"),
+        (conv(k=16, padding=8), (2, 16, 16), "padding 8x8", "0 to 7"),
+        (conv(k=2, padding="same"), (2, 16, 16), "differs before and after", "same on both"),
+        (conv(dilation=2), (2, 16, 16), "dilation 2x2", "no dilation"),
+        (conv(groups=2), (2, 16, 16), "2 groups", "all input features"),
+        (conv(padding=1), (2, 100, 100), "neurons is 100x100", "at most 64x64"),
+        (conv(k=8, stride=8), (2, 200, 200), "input map is 200x200", "at most 128x128"),
+        (conv(o=1025, k=1), (2, 1, 1), "1025 output features", "at most 1024"),
+        (conv(i=1025, k=1), (1025, 1, 1), "1025 input features", "at most 1024"),
+        (conv(o=64, padding=1), (2, 64, 64), "262,144 of neuron", "65,536/16,384/1,024"),
+        (conv(i=64, o=128, k=5), (64, 5, 5), "262,144 words of kernel", "speck2fmodule"),
+        (conv(i=8, o=64, k=7), (8, 40, 40), "262,144 of neuron", "cores of speck2fmodule"),
+    ],
+)
+def test_convolutions(layer, shape, found, legal):
+    problem = one(shape, conv=layer, spikes=iaf())
+    assert problem.layer in ("conv", "spikes")
+    assert found in problem.found and legal in problem.legal and problem.remedy
+    assert str(problem).startswith(f"layer '{problem.layer}': ")
+
+
+@pytest.mark.parametrize(
+    ("pool", "found"),
+    [
+        (AvgPool2d(3), "pooling over 3x3"),
+        (SumPool2d(8), "pooling over 8x8"),
+        (AvgPool2d((2, 1)), "pooling over 2x1"),
+        (AvgPool2d(2, stride=1), "a window of 2x2 with stride 1x1"),
+        (AvgPool2d(2, padding=1), "padding 1x1"),
+        (MaxPool2d(2), "MaxPool2d"),
+    ],
+)
+def test_pooling(pool, found):
+    problem = one(conv=conv(), spikes=iaf(), pool=pool, conv2=conv(k=1), out=iaf())
+    assert problem.layer == "pool" and found in problem.found
+
+
+def test_pools_in_a_row_count_together():
+    chain = {"conv": conv(padding=1), "spikes": iaf(), "a": AvgPool2d((2, 1)), "b": SumPool2d((1, 2))}
+    assert map_network(nj.Sequential((2, 16, 16), **chain)).network["b"].kernel_size == (2, 2)
+    problem = one(conv=conv(padding=1), spikes=iaf(), a=AvgPool2d(4), b=AvgPool2d(2))
+    assert problem.layer == "a, b" and "8x8 in all" in problem.found
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"strict": True}, "strict=True"),
+        ({"reset": "none"}, "reset 'none'"),
+        ({"reset": "value", "reset_value": 0.5}, "reset 'value' 0.5"),
+        ({"reset_delay": True}, "reset_delay=True"),
+        ({"refractory": 2.0}, "refractory"),
+        ({"amplitude": 2.0}, "amplitude"),
+        ({"winner_take_all": True}, "winner_take_all"),
+        ({"v_init": 0.5}, "v_init"),
+        ({"threshold": 0.0}, "threshold 0"),
+        ({"threshold": jnp.array([1.0, 2.0]).reshape(2, 1, 1)}, "threshold has 2 values"),
+        ({"v_min": 0.25}, "v_min 0.25"),
+        ({"threshold": 1e-4}, "threshold 0.0001 becomes 0 at the scale"),
+    ],
+)
+def test_neurons(options, found):
+    neuron = IAF(**({"v_min": -1.0} | options))
+    problem = one(conv=conv(), spikes=neuron)
+    assert problem.layer == "spikes" and found in problem.found
+
+
+def test_what_a_threshold_must_be_at_least():
+    weight = np.full((1, 1, 1, 1), 100.0, np.float32)
+    net = lambda t: nj.Sequential(  # noqa: E731
+        (1, 4, 4), conv=Conv2d.from_weights(weight), spikes=IAF(threshold=t, v_min=-1.0)
+    )
+    assert "0.7874 or more" in refused(net(0.1)).problems[0].remedy
+    assert map_network(net(0.7874)).network["spikes"].integers().threshold == 1
+
+
+@pytest.mark.parametrize(
+    ("layers", "layer", "found"),
+    [
+        ({"a": conv(), "b": conv(), "c": iaf()}, "a", "Conv2d without spiking neurons"),
+        ({"a": conv(), "b": iaf(), "c": conv()}, "c", "Conv2d without spiking neurons"),
+        ({"a": iaf(), "b": conv(), "c": iaf()}, "a", "neurons without weights"),
+        ({"a": conv(), "b": iaf(), "c": iaf()}, "c", "neurons without weights"),
+        ({"a": AvgPool2d(2), "b": conv(), "c": iaf()}, "a", "pooling of the input"),
+        ({"a": conv(), "b": SumPool2d(2), "c": iaf()}, "b", "pooling between"),
+        ({"a": conv(), "b": LIF(tau=5.0)}, "b", "a LIF layer"),
+        ({"a": conv(), "b": LI(tau=5.0)}, "b", "a LI layer"),
+        ({"a": conv(), "b": iaf(), "c": BatchNorm(2)}, "c", "BatchNorm that does not follow"),
+    ],
+)
+def test_order_of_layers(layers, layer, found):
+    problem = one(**layers)
+    assert problem.layer == layer and found in problem.found and problem.remedy
+
+
+def test_linear_needs_a_square_map():
+    problem = one((2, 4, 8), flat=Flatten(), out=Linear(64, 3, key=key), spikes=iaf())
+    assert problem.layer == "out" and "4x8" in problem.found and "square" in problem.legal
+    problem = one((1, 17, 17), flat=Flatten(), out=Linear(289, 3, key=key), spikes=iaf())
+    assert "17x17" in problem.found and "16x16" in problem.legal
+
+
+def test_other_layers():
+    net = nj.Sequential((2, 9), conv=Conv1d(2, 2, 3, key=key), spikes=iaf())
+    text = str(refused(net))
+    assert "shape (2, 9)" in text
+
+
+def test_too_many_layers():
+    layers = {}
+    for i in range(10):
+        layers |= {f"conv{i}": conv(k=1), f"spikes{i}": iaf()}
+    problem = one(**layers)
+    assert "10 layers" in problem.found and "9 cores" in problem.legal
+
+
+def test_layers_that_compete_for_a_core():
+    """Two layers of 16 Ki neurons and 64 Ki weights each, and a third one."""
+    big = lambda: conv(i=64, o=64, k=4, padding=1)  # noqa: E731
+    chain = {}
+    for i in range(3):
+        chain |= {f"conv{i}": big(), f"spikes{i}": iaf()}
+    error = refused(nj.Sequential((64, 10, 10), **chain))
+    (problem,) = error.problems
+    assert "compete" in problem.found and "'spikes2' fits 5 or 6" in problem.found
+
+
+def test_bias_memory():
+    net = nj.Sequential((2, 1, 1), conv=conv(o=1024, k=1, bias=True), spikes=iaf())
+    assert map_network(net).network["spikes"].bias.shape == (1024,)
+    wide = nj.Sequential((2, 1, 1), conv=conv(o=1025, k=1, bias=True), spikes=iaf())
+    assert any("1,025 of bias" in p.found for p in refused(wide).problems)
+
+
+def test_branches_and_merges():
+    net = nj.Network(
+        {"a": conv(padding=1), "s": iaf(), "b": conv(padding=1), "t": iaf(), "sum": Add(),
+         "c": conv(), "u": iaf()},
+        [("input", "a"), ("a", "s"), ("s", "b"), ("b", "t"), ("s", "sum"), ("t", "sum"),
+         ("sum", "c"), ("c", "u")],
+        inputs=(2, 8, 8),
+    )  # fmt: skip
+    text = str(refused(net))
+    assert "'s' feeds 2 layers (b, sum)" in text and "has 2 inputs (s, t)" in text
+    assert "a Add layer" in text
+
+
+def test_recurrent_edges():
+    net = nj.Network(
+        {"a": conv(padding=1), "s": iaf(), "back": conv(padding=1)},
+        [("input", "a"), ("a", "s"), ("back", "s"), nj.Edge("s", "back", recurrent=True)],
+        inputs=(2, 8, 8),
+        outputs=["s"],
+    )
+    assert "recurrent edge s ~> back" in str(refused(net))
+
+
+def test_outputs_in_the_middle():
+    chain = nj.Sequential((2, 8, 8), a=conv(), s=iaf(), b=conv(), t=iaf())
+    net = nj.Network(chain.layers, chain.edges, inputs=chain.inputs, outputs=["s", "t"])
+    assert "outputs are 's', 't'" in str(refused(net))
+
+
+def test_parameters_that_are_not_finite():
+    net = nj.Sequential((2, 8, 8), a=conv(), s=iaf())
+    broken = jax.tree.map(lambda x: x.at[0].set(jnp.nan), net)
+    problem = refused(broken).problems[0]
+    assert problem.layer == "a" and "18 of 36 values of the weights are NaN" in problem.found
+
+
+def test_all_reasons_at_once():
+    net = nj.Sequential(
+        (3, 10, 12),
+        conv=Conv2d(3, 4, 17, padding=9, stride=3, key=key),
+        spikes=iaf(strict=True),
+        pool=MaxPool2d(1),
+        flat=Flatten(),
+        out=Linear(80, 10, key=key),
+        leaky=LIF(tau=2.0),
+    )
+    error = refused(net)
+    assert isinstance(error, ValueError) and error.chip == "speck2fmodule"
+    assert [p.layer for p in error.problems] == [
+        "pool", "leaky", "conv", "conv", "conv", "spikes", "out",
+    ]  # fmt: skip
+    assert str(error).startswith("the network can't be mapped onto speck2fmodule for 7 reasons:\n")
+    assert str(error).count("\n- ") == 7
+
+
+def test_unknown_device():
+    net = nj.Sequential((2, 8, 8), a=conv(), s=iaf())
+    with pytest.raises(ValueError, match="no device 'loihi'"):
+        map_network(net, device="loihi")
+
+
+def test_a_mapped_network_is_not_mapped_again():
+    net = map_network(nj.Sequential((2, 8, 8), a=conv(), s=iaf())).network
+    assert "a core of the chip already" in str(refused(net))
