@@ -74,6 +74,14 @@ def test_traces():
     drawn(ax)
 
 
+def test_traces_of_the_most_active():
+    spikes = np.zeros((40, 6))
+    spikes[:5, [5, 1, 2]] = 1
+    ax = plot.traces(VOLTAGES[:, 0], spikes=spikes)
+    assert [p.get_ylabel() for p in ax.child_axes] == [f"neuron {n}" for n in (0, 1, 2, 5)]
+    assert len(plot.traces(VOLTAGES).child_axes) == 4
+
+
 def test_training_curves():
     ax = plot.training_curves(HISTORY, title="Digits")
     loss, accuracy = ax.child_axes

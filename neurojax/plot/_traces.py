@@ -41,7 +41,7 @@ def traces(
         v: `[time, neurons]`, or `[time, batch, ...]`.
         threshold: Drawn as a dashed line: a number, or one a neuron.
         spikes: As `v`; each non-zero value is marked above the trace.
-        neurons: Which neurons; default: the first four.
+        neurons: Which neurons; default: the four that spike most, or the first four.
         sample: Which sample of a batch.
         dt: Length of a time step in `unit`.
         unit: Unit of the time axis, `"ms"` for instance.
@@ -60,13 +60,17 @@ def traces(
     """
     values = one_sample("v", v, sample)
     count = values.shape[1]
-    chosen = list(range(min(4, count))) if neurons is None else [int(n) for n in neurons]
-    unknown = [n for n in chosen if not 0 <= n < count]
-    if unknown or not chosen:
-        raise ValueError(f"neurons={chosen} must be some of 0 to {count - 1}")
     marks = None if spikes is None else one_sample("spikes", spikes, sample)
     if marks is not None and marks.shape != values.shape:
         raise ValueError(f"spikes {marks.shape} and v {values.shape} differ in shape")
+    if neurons is not None:
+        chosen = [int(n) for n in neurons]
+    else:
+        activity = np.zeros(count) if marks is None else np.count_nonzero(marks, axis=0)
+        chosen = sorted(np.argsort(-activity, kind="stable")[:4].tolist())
+    unknown = [n for n in chosen if not 0 <= n < count]
+    if unknown or not chosen:
+        raise ValueError(f"neurons={chosen} must be some of 0 to {count - 1}")
     thresholds = None
     if threshold is not None:
         thresholds = np.broadcast_to(np.ravel(np.asarray(threshold, float)), (count,))

@@ -62,7 +62,8 @@ def training_curves(
                 panel.annotate(
                     f"{values[best]:.1f} %" if percent else f"{values[best]:.3g}",
                     (best + 1, values[best]), xytext=(0, -14 if percent else 9),
-                    textcoords="offset points", ha="center", fontsize=SMALL, color=VERMILION,
+                    textcoords="offset points", fontsize=SMALL, color=VERMILION,
+                    ha="right" if best > 0.8 * len(values) else "center",
                 )  # fmt: skip
         style(panel)
         panel.set_xlabel("epoch", fontsize=NORMAL)

@@ -10,7 +10,6 @@ from rich.progress import (
     BarColumn,
     Progress,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
@@ -33,10 +32,9 @@ class TrainingBar:
         self._validation = ""
         self._progress = Progress(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=12),
             TextColumn("{task.fields[values]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
             console=console,
             disable=not show,
         )
@@ -74,14 +72,15 @@ class TrainingBar:
         """Show the numbers of an epoch."""
         validation = {name: value for name, value in row.items() if name.startswith("val_")}
         training = {n: v for n, v in row.items() if n not in validation and n != "seconds"}
-        self._validation = f"  │ validation {_text(validation)}" if validation else ""
+        # Without names, which are those of the training: it has to fit into 80 columns.
+        numbers = " ".join(_number(name, value) for name, value in validation.items())
+        self._validation = f" │ val {numbers}" if validation else ""
         self.step(epoch, self._steps, training)
 
 
 def _text(values: Mapping[str, float]) -> str:
-    parts = []
-    for name, value in values.items():
-        percent = name.endswith("accuracy")
-        label = name.removeprefix("val_")
-        parts.append(f"{label} {value:.1%}" if percent else f"{label} {value:.4f}")
-    return "  ".join(parts)
+    return " ".join(f"{name} {_number(name, value)}" for name, value in values.items())
+
+
+def _number(name: str, value: float) -> str:
+    return f"{value:.1%}" if name.endswith("accuracy") else f"{value:.4f}"

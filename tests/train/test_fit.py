@@ -328,7 +328,7 @@ def test_progress_goes_to_standard_error(capsys):
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "epoch 2/2" in shown.err
-    assert "validation" in shown.err
+    assert "│ val " in shown.err
     train.fit(network(), DATA, epochs=1, **QUICK)  # standard error is no terminal here
     assert capsys.readouterr().err == ""
 
