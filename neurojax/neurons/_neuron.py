@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from neurojax._layer import Constant, Layer, Shape, parameter
+from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
 
 N = TypeVar("N", bound="AbstractNeuron")
 
@@ -63,7 +63,8 @@ class AbstractNeuron(Layer):
 
     def prepare(self: N, key: PRNGKeyArray | None) -> N:
         del key
-        return dataclasses.replace(self, **self.resolved())
+        # Plain floats first: a `Constant` would not take the dtype of an array that it meets.
+        return dataclasses.replace(self, **constants_to_floats(self).resolved())
 
     def first_v(self, in_shape: Shape, default: Parameter) -> Array:
         """Membrane potential before the first step."""
