@@ -8,6 +8,7 @@ price of holding their outputs for all steps. Both compute the same numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,12 @@ from neurojax._probe import Target, recorder
 
 Values = dict[str, Array]
 Inputs = Array | tuple[Array, ...]
+
+
+# Found on 2 CPU cores over 14 networks, see docs/simulate.md.
+WEIGHTS_PER_OUTPUT = 4
+FREE_OUTPUTS = 2_500
+MAX_BYTES = {"cpu": 2**28, "other": 2**30}
 
 
 class Carry(NamedTuple):
@@ -40,6 +47,32 @@ class Plan(NamedTuple):
     unroll: int
 
 
+def choose(network: Network, state: NetworkState, steps: int, batch: int, backend: str) -> str:
+    """The schedule that `"auto"` takes for a span of `steps` time steps.
+
+    With `"step"`, back-propagation touches the gradient of every weight in every step; `"layer"`
+    forms it in one product, but writes and reads the synapses' outputs of all steps. On a CPU it is
+    therefore weights against outputs that decides, whatever the number of steps, which only limits
+    how much memory the outputs may take. On accelerators, where this has not been measured, the few
+    large products of `"layer"` are taken to be the better choice whenever they fit.
+    """
+    outputs = {name: batch * math.prod(network.out_shape(name)) for name in network.names}
+    if 4 * steps * sum(outputs.values()) > MAX_BYTES["cpu" if backend == "cpu" else "other"]:
+        return "step"
+    weights = {
+        stage[0]: sum(leaf.size for leaf in jax.tree.leaves(network.layers[stage[0]]))
+        for stage in network.stages
+        if len(stage) == 1 and state.layers[stage[0]] is None
+    }
+    synapses = [name for name, size in weights.items() if size > 0]
+    if not synapses:
+        return "step"
+    if backend != "cpu":
+        return "layer"
+    gain = sum(weights[name] / WEIGHTS_PER_OUTPUT + FREE_OUTPUTS for name in synapses)
+    return "layer" if sum(outputs[name] for name in synapses) < gain else "step"
+
+
 def run_steps(plan: Plan, carry: Carry, inputs: Values) -> tuple[Carry, Values]:
     """Schedule `"step"`: one scan over the whole network. Returns outputs and full traces."""
     return _scan(plan, plan.network.names, carry, inputs, wanted=plan.network.outputs)
@@ -48,7 +81,8 @@ def run_steps(plan: Plan, carry: Carry, inputs: Values) -> tuple[Carry, Values]:
 def run_layers(plan: Plan, carry: Carry, inputs: Values) -> tuple[Carry, Values]:
     """Schedule `"layer"`: one stage after the other, each over all time steps."""
     network = plan.network
-    sequences, traces, t_end = dict(inputs), {}, carry
+    sequences, t_end = dict(inputs), carry
+    traces: Values = {}
     for stage in network.stages:
         inner = {name for name in stage}
         feeding = {e.source for name in stage for e in network.incoming(name) if not e.recurrent}
@@ -77,7 +111,7 @@ def run_layers(plan: Plan, carry: Carry, inputs: Values) -> tuple[Carry, Values]
 
 
 def step_layer(
-    plan: Plan, name: str, state: Any, x: Inputs, step: Int[Array, ""]
+    plan: Plan, name: str, state: Any, x: Any, step: Int[Array, ""]
 ) -> tuple[Any, Array]:
     """One time step of one layer for the whole batch."""
     layer = plan.network.layers[name]
@@ -166,7 +200,7 @@ def _all_at_once(plan: Plan, name: str, carry: Carry, inputs: Values) -> tuple[C
         # Through the same recorder, one step after the other, so that both schedules round alike.
         update = recorder(target.probe).update
         recordings[target.probe.name], _ = jax.lax.scan(
-            lambda recording, now: (update(recording, *now), None),
+            lambda recording, now, update=update: (update(recording, *now), None),
             recordings[target.probe.name],
             (y, carry.t + jnp.arange(steps)),
         )

@@ -6,6 +6,7 @@ compiles itself once per network structure, input shape and set of options.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -132,7 +133,8 @@ def _run(
     }
     segments = segment_lengths(checkpoint, steps)
     if schedule == "auto":
-        schedule = choose_schedule(prepared, segments[-1] if segments else steps, batch)
+        span = segments[-1] if segments else steps
+        schedule = _schedule.choose(network, state, span, batch, jax.default_backend())
     run_span = _schedule.run_steps if schedule == "step" else _schedule.run_layers
     carry = Carry(state, recordings, jnp.zeros((), jnp.int32))
     carry, stacked = _in_segments(plan, run_span, carry, named, segments)
@@ -142,16 +144,9 @@ def _run(
         else _schedule.trace_of(stacked, target)
         for target in targets
     }
-    outputs = {name: stacked[name] for name in network.outputs}
-    if len(outputs) == 1:
-        (outputs,) = outputs.values()
+    named_outputs = {name: stacked[name] for name in network.outputs}
+    outputs = named_outputs if len(named_outputs) > 1 else stacked[network.outputs[0]]
     return Run(outputs, carry.state, traces)
-
-
-def choose_schedule(network: Network, steps: int, batch: int) -> str:
-    """The schedule that `"auto"` takes; see docs/simulate.md for the measurements behind it."""
-    del network, steps, batch
-    return "step"
 
 
 def segment_lengths(checkpoint: Checkpoint, steps: int) -> tuple[int, ...]:
@@ -160,13 +155,13 @@ def segment_lengths(checkpoint: Checkpoint, steps: int) -> tuple[int, ...]:
         return ()
     if checkpoint == "sqrt":
         return (max(1, round(steps**0.5)),)
-    lengths = checkpoint if isinstance(checkpoint, tuple) else (checkpoint,)
+    lengths: Any = checkpoint if isinstance(checkpoint, tuple) else (checkpoint,)
     if not lengths or not all(isinstance(n, int) and n >= 1 for n in lengths):
         raise ValueError(
             f"checkpoint={checkpoint!r} must be None, 'sqrt', a number of steps >= 1, "
             "or a tuple of those, longest first"
         )
-    if any(a <= b for a, b in zip(lengths[:-1], lengths[1:], strict=True)):
+    if any(a <= b for a, b in itertools.pairwise(lengths)):
         raise ValueError(f"checkpoint={checkpoint!r}: nested segments must become shorter")
     return tuple(n for n in lengths if n < steps)
 
@@ -276,8 +271,9 @@ def _check_key(network: Network, key: PRNGKeyArray | None) -> None:
     if random and key is None:
         layers = ", ".join(f"'{name}' ({type(network[name]).__name__})" for name in random)
         raise ValueError(
-            f"these layers draw random numbers: {layers}; pass simulate(..., key=jax.random.key(0)), "
-            "or switch dropout off with equinox.nn.inference_mode(network)"
+            f"these layers draw random numbers: {layers}; pass simulate(..., "
+            "key=jax.random.key(0)), or switch dropout off with "
+            "equinox.nn.inference_mode(network)"
         )
 
 
