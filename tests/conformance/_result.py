@@ -11,7 +11,8 @@ class Result(NamedTuple):
     """Outcome of one recorded case.
 
     `expectation` names a documented defect of the recorded software that the case shows; `equal`
-    then says that the recording shows just this defect.
+    then says that the recording shows just this defect. A case that can't be compared yet is not
+    `covered`, and `expectation` says why; it is listed, and does not count as a difference.
     """
 
     group: str
@@ -20,6 +21,7 @@ class Result(NamedTuple):
     error: float
     difference: str = ""
     expectation: str = ""
+    covered: bool = True
 
 
 def compare(
@@ -35,7 +37,7 @@ def compare(
     """
     recorded, got = np.asarray(recorded), np.asarray(got)
     if recorded.shape != got.shape:
-        return np.inf, f"{name}: recorded shape {recorded.shape}, got {got.shape}"
+        return np.inf, f"{name}: recorded shape {recorded.shape}, got shape {got.shape}"
     if recorded.size == 0:
         return 0.0, ""
     a, b = recorded.astype(np.float64), got.astype(np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
             continue
         start = time.perf_counter()
         results = run_area(area, options.recordings / area)
-        differ |= not all(result.equal for result in results)
+        differ |= not all(result.equal for result in results if result.covered)
         report(console, area, results, time.perf_counter() - start)
     return SOME_DIFFER if differ else ALL_EQUAL
 
@@ -82,36 +82,36 @@ def _problem(recordings: Path, area: str | None, present: Sequence[str]) -> str:
     return ""
 
 
-def report(console: Console, area: str, results: Iterable[Result], seconds: float) -> None:
-    """Prints the results of an area, one line a group."""
-    results = list(results)
-    groups: dict[str, list[Result]] = {}
-    for result in results:
-        groups.setdefault(result.group, []).append(result)
-    equal = sum(result.equal for result in results)
-    table = Table(title=f"{area}: {equal} of {len(results)} equal, {seconds:.0f} s")
+def report(console: Console, area: str, results: Sequence[Result], seconds: float) -> None:
+    """Prints the results of an area, one line a group, then what was expected and left out."""
+    compared = [result for result in results if result.covered]
+    equal = sum(result.equal for result in compared)
+    console.print(f"{area}: {equal} of {len(compared)} equal, {seconds:.0f} s", style="bold")
+    table = Table()
     table.add_column("group")
     for title in ("cases", "equal", "largest error"):
         table.add_column(title, justify="right")
     table.add_column("first difference", overflow="fold")
+    groups: dict[str, list[Result]] = {}
+    for result in compared:
+        groups.setdefault(result.group, []).append(result)
     for group, members in groups.items():
+        first = next((result for result in members if not result.equal), None)
         table.add_row(
             escape(group),
             str(len(members)),
             str(sum(result.equal for result in members)),
             f"{max(result.error for result in members):.1e}",
-            escape(next((result.difference for result in members if not result.equal), "")),
-            style=None if all(result.equal for result in members) else "red",
+            "" if first is None else escape(first.difference or f"{first.case} differs"),
+            style=None if first is None else "red",
         )
     console.print(table)
-    expectations: dict[str, list[str]] = {}
-    for result in results:
-        if result.expectation and result.equal:
-            expectations.setdefault(result.expectation, []).append(result.case)
-    for expectation, cases in expectations.items():
-        console.print(
-            f"expected of the recorded software: {expectation} ({', '.join(cases)})", markup=False
-        )
+    expected = [(r.expectation, r.case) for r in compared if r.expectation and r.equal]
+    left_out = [(r.expectation, f"{r.group} {r.case}") for r in results if not r.covered]
+    for title, pairs in (("expected of the peer", expected), ("not compared yet", left_out)):
+        for reason in dict.fromkeys(reason for reason, _ in pairs):
+            cases = ", ".join(case for other, case in pairs if other == reason)
+            console.print(f"{title}: {reason} ({cases})", markup=False, highlight=False)
 
 
 def _words(error: Exception) -> str:

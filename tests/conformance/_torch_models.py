@@ -44,7 +44,6 @@ class Model(NamedTuple):
 
     network: nj.Network
     states: dict[str, tuple[str, Callable[[jax.Array], jax.Array]]]  # array -> probe, conversion
-    spiking: bool = True
 
 
 Numbers = Mapping[str, jax.Array]
@@ -62,6 +61,54 @@ class Elementwise(nj.Layer):
         return in_shape
 
 
+class MembraneReset(nj.Layer):
+    """A neuron with sinabs' MembraneReset(value): after each step, the value is added to all v.
+
+    The lower bound comes after that, so it belongs here and not to the neuron.
+    """
+
+    neuron: nj.Layer
+    value: float
+    v_min: jax.Array | None
+
+    def init(self, in_shape: tuple[int, ...]) -> Any:
+        return self.neuron.init(in_shape)
+
+    def prepare(self, key: Any) -> MembraneReset:
+        return MembraneReset(self.neuron.prepare(key), self.value, self.v_min)
+
+    def step(self, state: Any, x: jax.Array, *, key: Any = None) -> tuple[Any, jax.Array]:
+        state, spikes = self.neuron.step(state, x, key=key)
+        v = state.v + self.value
+        if self.v_min is not None:
+            v = jnp.where(v > self.v_min, v, self.v_min)
+        return state._replace(v=v), spikes
+
+    def out_shape(self, in_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return self.neuron.out_shape(in_shape)
+
+
+# What the libraries take for a parameter that a call leaves out.
+DEFAULTS: dict[str, dict[str, float]] = {
+    "spikingjelly": {"v_threshold": 1.0, "v_reset": 0.0, "tau": 2.0, "init_tau": 2.0},
+    "snntorch": {"threshold": 1.0},
+    "norse": {
+        "tau_syn_inv": 200.0,
+        "tau_mem_inv": 100.0,
+        "v_leak": 0.0,
+        "v_th": 1.0,
+        "v_reset": 0.0,
+        "dt": 0.001,
+    },
+    "sinabs": {"spike_threshold": 1.0, "adapt_scale": 1.8},
+}
+
+
+def spiking(peer: Peer) -> bool:
+    """Whether the output of the neuron is spikes, not its membrane potential."""
+    return peer.name.removesuffix("Recurrent") not in ("LICell", "LIBoxCell", "ExpLeak")
+
+
 def build(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
     """The model of a recorded neuron with its numbers."""
     makers = {
@@ -72,10 +119,12 @@ def build(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
     }
     if peer.library not in makers:
         raise ValueError(f"no library '{peer.library}'; known: {', '.join(makers)}")
-    return makers[peer.library](peer, n, in_shape)
+    given = dict(peer.options) | dict(n)
+    defaults = {k: jnp.float32(v) for k, v in DEFAULTS[peer.library].items() if k not in given}
+    return makers[peer.library](peer, defaults | dict(n), in_shape)
 
 
-def defect(peer: Peer, n: Mapping[str, Any]) -> str:
+def defect(peer: Peer) -> str:
     """The documented defect of the library that a case shows, or ""."""
     if (
         peer.library == "snntorch"
@@ -235,9 +284,9 @@ def _norse(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
         return _model(in_shape, neurons.IAF(**spiking), {"v": "v"})
     if peer.name == "LICell":
         neuron = neurons.CubaLI(**membrane, **synapse)
-        return _model(in_shape, neuron, both)._replace(spiking=False)
+        return _model(in_shape, neuron, both)
     if peer.name == "LIBoxCell":
-        return _model(in_shape, neurons.LI(**membrane), {"v": "v"})._replace(spiking=False)
+        return _model(in_shape, neurons.LI(**membrane), {"v": "v"})
     raise ValueError(f"no model of Norse's {peer.name}")
 
 
@@ -249,7 +298,7 @@ def _sinabs(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
     if kind == "ExpLeak":
         neuron: nj.Layer = neurons.LI(**leak, **bound)
         neuron = _recurrent(neuron, n) if peer.name.endswith("Recurrent") else neuron
-        return _model(in_shape, neuron, {"v": "v"})._replace(spiking=False)
+        return _model(in_shape, neuron, {"v": "v"})
 
     default_spikes = "SingleSpike" if kind == "ALIF" else "MultiSpike"
     reset = peer.option("reset_fn", "MembraneSubtract()")
@@ -259,13 +308,14 @@ def _sinabs(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
         "max_spikes": max_spikes(peer.option("spike_fn", default_spikes)),
         "detach_threshold": True,
         "surrogate": peer.surrogate("SingleExponential"),
-        **bound,
     }
     if reset.startswith("MembraneReset"):
         # Which neurons spiked is a truth value there: no gradient passes.
         spiking |= {"reset": "zero", "detach_reset": True}
     elif reset not in ("MembraneSubtract()", "MembraneSubtract"):
         raise ValueError(f"no model of sinabs' {reset}")
+    if not offset:
+        spiking |= bound
     before: dict[str, nj.Layer] = {}
     states = {"v": "v"}
     if kind == "ALIF":
@@ -293,6 +343,8 @@ def _sinabs(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
         states |= {"i_syn": "i"} if synapse else {}
     else:
         raise ValueError(f"no model of sinabs' {peer.name}")
+    if offset:
+        neuron = MembraneReset(neuron, offset, n.get("min_v_mem"))
     if peer.name.endswith("Recurrent"):
         neuron = _recurrent(neuron, n)
     model = _model(in_shape, neuron, states, **before)
@@ -302,6 +354,4 @@ def _sinabs(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
         model.states["spike_threshold"] = (probe, threshold)
         if before:
             model.states["i_syn"] = ("synapse.v", _same)
-    if offset:
-        raise NotImplementedError(f"sinabs' {reset} adds its value to every neuron")
     return model

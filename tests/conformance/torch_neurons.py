@@ -29,6 +29,9 @@ TOLERANCE = 2e-4
 WEIGHTS = ("w_in", "w_rec", "b_rec", "V")
 STRICT = {"spikingjelly": False, "snntorch": True, "norse": True, "sinabs": False}
 
+# Nearly all the time goes into compiling, once for every kind of neuron.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
 Case = Mapping[str, Any]
 Arrays = dict[str, np.ndarray]
 Outcome = tuple[float, str]
@@ -48,11 +51,11 @@ def run(directory: Path) -> Iterator[Result]:
 
 
 def _result(library: str, name: str, case: Case, arrays: Arrays) -> Result:
-    peer, numbers = _read(library, case, arrays)
-    expectation = ""
+    group, expectation = str(case.get("call")), ""
     try:
+        peer, numbers = _read(library, case, arrays)
         if "gx" in arrays:
-            group, expectation = peer.name, models.defect(peer, numbers)
+            group, expectation = peer.name, models.defect(peer)
             outcomes = _neuron(peer, numbers, case, arrays)
         elif "g" in arrays:
             group, outcomes = "surrogates", _surrogate(peer, arrays, case["params"])
@@ -62,7 +65,7 @@ def _result(library: str, name: str, case: Case, arrays: Arrays) -> Result:
         else:
             group, outcomes = "spike functions", _spike_function(peer, arrays, case["params"])
     except Exception as error:  # one case that can't be run must not hide the others
-        group, outcomes = peer.name, [(np.inf, f"{type(error).__name__}: {error}")]
+        outcomes = [(np.inf, f"{type(error).__name__}: {error}")]
     difference = next((text for _, text in outcomes if text), "")
     return Result(
         group=f"{library} {group}",
@@ -101,8 +104,10 @@ def _neuron(peer: Peer, numbers: Numbers, case: Case, arrays: Arrays) -> list[Ou
     learned = {key: numbers[key] for key in wanted.values()}
     fixed = {key: value for key, value in numbers.items() if key not in learned}
     weights = {key: arrays[key] for key in ("ws", "wv") if key in arrays}
-    got, spiking = _evaluate(peer, learned, fixed, arrays["x"], weights)
-
+    got = _values_and_gradients(
+        peer, _arrays(learned), _arrays(fixed), jnp.asarray(arrays["x"]), _arrays(weights)
+    )
+    spiking = models.spiking(peer)
     exact = {} if spiking else {"atol": TOLERANCE}
     outcomes = [compare("spikes" if spiking else "output", arrays["s"], got.pop("s"), **exact)]
     outcomes.append(compare("input gradient gx", arrays["gx"], got.pop("gx"), atol=TOLERANCE))
@@ -118,18 +123,11 @@ def _neuron(peer: Peer, numbers: Numbers, case: Case, arrays: Arrays) -> list[Ou
     return outcomes
 
 
-def _evaluate(
-    peer: Peer, learned: Numbers, fixed: Numbers, x: np.ndarray, weights: Arrays
-) -> tuple[dict[str, jax.Array], bool]:
-    spiking = models.build(peer, _arrays(learned) | _arrays(fixed), x.shape[2:]).spiking
-    return _values_and_gradients(peer, _arrays(learned), _arrays(fixed), x, weights), spiking
-
-
 def _arrays(numbers: Numbers) -> dict[str, jax.Array]:
     return {key: jnp.asarray(value) for key, value in numbers.items()}
 
 
-@ft.partial(jax.jit, static_argnames="peer")
+@ft.partial(jax.jit, static_argnames="peer", compiler_options=QUICK)
 def _values_and_gradients(
     peer: Peer, learned: Numbers, fixed: Numbers, x: jax.Array, weights: Mapping[str, jax.Array]
 ) -> dict[str, jax.Array]:
