@@ -1,6 +1,10 @@
 """Synapses, pooling, merging, normalisation and dropout: layers without membrane dynamics."""
 
+from neurojax.layers.batch_norm import BatchNorm as BatchNorm
 from neurojax.layers.convolution import Conv1d as Conv1d, Conv2d as Conv2d
+from neurojax.layers.delay import Delay as Delay
+from neurojax.layers.dropout import BatchDropout as BatchDropout, Dropout as Dropout
+from neurojax.layers.fold import fold_batch_norm as fold_batch_norm
 from neurojax.layers.linear import Linear as Linear
 from neurojax.layers.pooling import (
     AvgPool1d as AvgPool1d,
@@ -10,9 +14,11 @@ from neurojax.layers.pooling import (
     SumPool1d as SumPool1d,
     SumPool2d as SumPool2d,
 )
+from neurojax.layers.recurrent import Recurrent as Recurrent
 from neurojax.layers.shape import (
     Add as Add,
     Concat as Concat,
     Flatten as Flatten,
     Identity as Identity,
+    Scale as Scale,
 )

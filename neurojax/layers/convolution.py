@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape, State, check_shape
+from neurojax.layers._im2col import Window, convolve
 from neurojax.layers._weights import (
     Pairs,
     as_weight,
@@ -122,6 +123,18 @@ class _Conv(Layer):
         self, state: State, x: Array, *, key: PRNGKeyArray | None = None
     ) -> tuple[State, Array]:
         del key
+        y = self._convolve(x)
+        if self.bias is not None:
+            y = y + jnp.expand_dims(self.bias, tuple(range(1, self.ndim + 1)))
+        return state, y
+
+    def _convolve(self, x: Array) -> Array:
+        # The backend is the default one while tracing; for another one say the implementation.
+        on_cpu = jax.default_backend() == "cpu"
+        if self.implementation == "im2col" or (self.implementation == "auto" and on_cpu):
+            return convolve(
+                x, self.weight, Window(self.stride, self.padding, self.dilation, self.groups)
+            )
         (y,) = jax.lax.conv_general_dilated(
             x[None],
             self.weight,
@@ -131,9 +144,7 @@ class _Conv(Layer):
             feature_group_count=self.groups,
             precision=jax.lax.Precision.HIGHEST,
         )
-        if self.bias is not None:
-            y = y + jnp.expand_dims(self.bias, tuple(range(1, self.ndim + 1)))
-        return state, y
+        return y
 
     def out_shape(self, in_shape: Shape) -> Shape:
         name = type(self).__name__
@@ -263,4 +274,4 @@ def padding_text(padding: Pairs) -> str:
         return ""
     if all(before == after for before, after in padding):
         return f", padding {short([before for before, _ in padding])}"
-    return ", padding " + text_of(f"{before}:{after}" for before, after in padding)
+    return ", padding " + text_of([f"{before}:{after}" for before, after in padding])

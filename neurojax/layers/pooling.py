@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools as ft
 import math
 from collections.abc import Sequence
 from typing import ClassVar
 
 import equinox as eqx
 import jax
-import numpy as np
+import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape, State, check_shape
@@ -17,7 +18,7 @@ from neurojax.layers.convolution import padding_text, window_counts
 
 
 class _Pool(Layer):
-    """Pooling over windows.
+    """Sum over windows, the mother of all pools.
 
     Args:
         kernel_size: Size of the window: an integer or one an axis.
@@ -51,20 +52,30 @@ class _Pool(Layer):
             )
         self.padding = tuple((p, p) for p in pads)
 
-    def _sum(self, x: Array) -> Array:
-        return jax.lax.reduce_window(
-            x, np.zeros((), x.dtype), jax.lax.add,
-            (1, *self.kernel_size), (1, *self.stride), ((0, 0), *self.padding),
-        )  # fmt: skip
+    fill: ClassVar[float] = 0.0  # what the padding holds
 
-    def _reduce(self, x: Array) -> Array:
-        raise NotImplementedError
+    def _combine(self, a: Array, b: Array) -> Array:
+        return a + b
+
+    def _pool(self, x: Array) -> Array:
+        # Axis by axis, as strided slices: several times faster than lax.reduce_window on CPU,
+        # and so are its derivatives. Rows first, because they lie side by side in memory.
+        pads = ((0, 0), *self.padding)
+        x = jnp.pad(x, pads, constant_values=self.fill)
+        for axis, (size, stride) in enumerate(zip(self.kernel_size, self.stride, strict=True), 1):
+            count = (x.shape[axis] - size) // stride + 1
+            taps = [
+                jax.lax.slice_in_dim(x, at, at + (count - 1) * stride + 1, stride, axis)
+                for at in range(size)
+            ]
+            x = ft.reduce(self._combine, taps)
+        return x
 
     def step(
         self, state: State, x: Array, *, key: PRNGKeyArray | None = None
     ) -> tuple[State, Array]:
         del key
-        return state, self._reduce(x)
+        return state, self._pool(x)
 
     def out_shape(self, in_shape: Shape) -> Shape:
         name = type(self).__name__
@@ -79,32 +90,26 @@ class _Pool(Layer):
         return text + padding_text(self.padding)
 
 
-class _SumPool(_Pool):
-    def _reduce(self, x: Array) -> Array:
-        return self._sum(x)
-
-
 class _AvgPool(_Pool):
-    def _reduce(self, x: Array) -> Array:
-        return self._sum(x) / math.prod(self.kernel_size)
+    def _pool(self, x: Array) -> Array:
+        return super()._pool(x) / math.prod(self.kernel_size)
 
 
 class _MaxPool(_Pool):
-    def _reduce(self, x: Array) -> Array:
-        return jax.lax.reduce_window(
-            x, np.array(-np.inf, x.dtype), jax.lax.max,
-            (1, *self.kernel_size), (1, *self.stride), ((0, 0), *self.padding),
-        )  # fmt: skip
+    fill: ClassVar[float] = -math.inf
+
+    def _combine(self, a: Array, b: Array) -> Array:
+        return jnp.where(b > a, b, a)  # the gradient goes to the first of equals, as in PyTorch
 
 
-class SumPool1d(_SumPool):
+class SumPool1d(_Pool):
     """Sum over windows of one spatial axis. See `SumPool2d`."""
 
     ndim: ClassVar[int] = 1
     layout: ClassVar[str] = "(channels, length)"
 
 
-class SumPool2d(_SumPool):
+class SumPool2d(_Pool):
     """Sum over windows: what chips do, since a spike stays a spike. Exact for integers."""
 
     ndim: ClassVar[int] = 2

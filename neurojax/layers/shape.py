@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from neurojax._layer import Layer, Shape, State
+from neurojax._layer import Layer, Shape, State, parameter
 
 
 class Flatten(Layer):
@@ -86,3 +87,32 @@ class Concat(Layer):
 
     def describe(self) -> str:
         return f"Concat, axis {self.axis}"
+
+
+class Scale(Layer):
+    """y = factor x.
+
+    Args:
+        factor: A number (a constant), or an array (a parameter) that broadcasts against the input.
+    """
+
+    factor: Any = eqx.field(converter=parameter)
+
+    def step(
+        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Array]:
+        del key
+        return state, self.factor * x
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        shape = np.shape(self.factor)
+        try:
+            fits = np.broadcast_shapes(shape, in_shape) == tuple(in_shape)
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(f"Scale: a factor of shape {shape} doesn't fit shape {in_shape}")
+        return tuple(in_shape)
+
+    def describe(self) -> str:
+        return f"Scale {self.factor!r}" if not np.shape(self.factor) else "Scale"
