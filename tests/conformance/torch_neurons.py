@@ -2,7 +2,7 @@
 
 `index.json` lists the cases of each library with the call and its parameters; the arrays
 `<case>/<array>` are in `<library>.npz`. What kind of case it is shows in its arrays. Spikes must be
-equal; states and gradients agree within `TOLERANCE`, parameter gradients relative to their size.
+equal; states and gradients agree within 2e-4, parameter gradients relative to their size.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from tests.conformance._result import Result, compare
 from tests.conformance._torch_models import Numbers, Peer
 
 TOLERANCE = 2e-4
+# A diverging run reaches values of which 2e-4 is less than float32 resolves.
+CLOSE = {"atol": TOLERANCE, "rtol": 1e-5}
 
 WEIGHTS = ("w_in", "w_rec", "b_rec", "V")
 STRICT = {"spikingjelly": False, "snntorch": True, "norse": True, "sinabs": False}
@@ -108,9 +110,9 @@ def _neuron(peer: Peer, numbers: Numbers, case: Case, arrays: Arrays) -> list[Ou
         peer, _arrays(learned), _arrays(fixed), jnp.asarray(arrays["x"]), _arrays(weights)
     )
     spiking = models.spiking(peer)
-    exact = {} if spiking else {"atol": TOLERANCE}
+    exact = {} if spiking else CLOSE
     outcomes = [compare("spikes" if spiking else "output", arrays["s"], got.pop("s"), **exact)]
-    outcomes.append(compare("input gradient gx", arrays["gx"], got.pop("gx"), atol=TOLERANCE))
+    outcomes.append(compare("input gradient gx", arrays["gx"], got.pop("gx"), **CLOSE))
     for array, key in wanted.items():
         mine = got.pop(f"gradient of {key}")
         text = f"gradient {array} by {key}"
@@ -119,7 +121,7 @@ def _neuron(peer: Peer, numbers: Numbers, case: Case, arrays: Arrays) -> list[Ou
     for array in arrays.keys() - known - got.keys():
         outcomes.append((np.inf, f"recorded array '{array}' has no counterpart"))
     for array in sorted(arrays.keys() & got.keys()):
-        outcomes.append(compare(array, arrays[array], got[array], atol=TOLERANCE))
+        outcomes.append(compare(array, arrays[array], got[array], **CLOSE))
     return outcomes
 
 
