@@ -40,7 +40,6 @@ from neurojax.layers import (
     SumPool1d as SumPool1d,
     SumPool2d as SumPool2d,
     fold_batch_norm as fold_batch_norm,
-    inference_mode as inference_mode,
 )
 from neurojax.neurons import (
     IAF as IAF,
