@@ -114,7 +114,9 @@ class MappedNetwork(eqx.Module):
     def __str__(self) -> str:
         return str(self.report())
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        # No report: its numbers don't exist while jax traces, where errors print what they hold.
+        return f"MappedNetwork({', '.join(self.network.names)} on {self.chip.name})"
 
 
 def _names(names: Sequence[str]) -> str:

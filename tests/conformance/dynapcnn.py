@@ -394,7 +394,9 @@ def _neurons(option: dict[str, Any], raw: dict[str, np.ndarray], info: dict[str,
 
 
 def _batch_norm(raw: dict[str, np.ndarray]) -> BatchNorm:
-    raise NotImplementedError
+    """Without its eps: sinabs leaves it out when it folds."""
+    statistics = raw["running_mean"], raw["running_var"]
+    return BatchNorm.from_weights(raw.get("weight"), raw.get("bias"), *statistics, eps=0.0)
 
 
 # Configurations

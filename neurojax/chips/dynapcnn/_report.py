@@ -23,9 +23,9 @@ WHERE = {
     "neurons": ("neurons", ""),
     "kernel": ("kernel", ""),
     "pool": ("pool", ""),
-    "kernel-words": ("kernel_words", ","),
-    "neuron-words": ("neuron_words", ","),
-    "bias-words": ("bias_words", ","),
+    "kernel words": ("kernel_words", ","),
+    "neuron words": ("neuron_words", ","),
+    "bias words": ("bias_words", ","),
 }
 NUMBERS = {
     "layer": ("layer", ""),
@@ -37,7 +37,7 @@ NUMBERS = {
     "v_min": ("v_min", ""),
     "spikes a step": ("spikes", ""),
     "reset": ("reset", ""),
-    "exact-to": ("exact_counts", ","),
+    "exact up to": ("exact_counts", ","),
 }
 
 
@@ -115,7 +115,7 @@ def explain(mapped: MappedNetwork) -> Report:
             )
     notes.append("a real value is an integer divided by its layer's scale")
     notes.append(
-        "exact-to: spikes a time step from each input for which float32 holds every sum"
+        "exact up to: spikes a time step from each input for which float32 holds every sum"
     )
     title = f"{len(rows)} of {len(mapped.chip.cores)} cores of {mapped.chip.name}"
     return Report(title, tuple(rows), (WHERE, NUMBERS), tuple(notes))

@@ -197,7 +197,7 @@ def _weights(
     weight = np.asarray(layer.weight, np.float32)
     bias = None if layer.bias is None else np.asarray(layer.bias, np.float32)
     if block.norm is not None:
-        weight, bias = block.norm.fold(weight, bias)  # TODO
+        weight, bias = _fold(weight, bias, block.norm)
         notes.append(f"'{block.made_of[1]}' is folded into '{block.weights_name}'")
     if block.flat:
         weight = weight.reshape(-1, *block.in_shape)
@@ -206,7 +206,7 @@ def _weights(
             notes.append(f"'{block.weights_name}' is a convolution with a kernel of {size}")
     if block.neuron is not None and np.any(np.asarray(block.neuron.gain) != 1):
         gain = _per_feature(block.neuron.gain)
-        weight = weight * gain[:, None, None, None]
+        weight = weight * gain.reshape(-1, *(1,) * (weight.ndim - 1))
         bias = None if bias is None else bias * gain
         notes.append(f"the input gain of '{block.name}' is in the weights of '{block.weights_name}'")
     if rescale != 1:
@@ -216,6 +216,23 @@ def _weights(
             "its weights"
         )
     return weight, bias
+
+
+def _fold(
+    weight: np.ndarray, bias: np.ndarray | None, norm: BatchNorm
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and bias that include a batch norm in inference.
+
+    As `neurojax.layers.fold_batch_norm`, but rounded where PyTorch rounds: a last bit can decide
+    which integer a weight becomes.
+    """
+    mean = np.asarray(norm.running_mean, np.float32)
+    factor = np.sqrt(np.asarray(norm.running_var, np.float32) + np.float32(norm.eps))
+    factor = (1 if norm.weight is None else np.asarray(norm.weight, np.float32)) / factor
+    shift = (-mean if bias is None else bias - mean) * factor
+    if norm.bias is not None:
+        shift = np.asarray(norm.bias, np.float32) + shift
+    return weight * factor.reshape(-1, *(1,) * (weight.ndim - 1)), shift
 
 
 def _per_feature(gain: Any) -> np.ndarray:
