@@ -1,8 +1,8 @@
 """The configuration as a JSON file: written at once or not at all, believed only when checked.
 
-    {"format": "neurojax.dynapcnn", "version": 1, "device": ...,
-     "network": {"input": ..., "flatten": ..., "layers": [...]},     what only we know
-     "vendor": {"cnn_layers": [...], "dvs_layer": {...}}}            what the device is given
+{"format": "neurojax.dynapcnn", "version": 1, "device": ...,
+ "network": {"input": ..., "flatten": ..., "layers": [...]},     what only we know
+ "vendor": {"cnn_layers": [...], "dvs_layer": {...}}}            what the device is given
 """
 
 from __future__ import annotations
@@ -159,18 +159,29 @@ def _check_cores(
         elif number in places:
             i = places.index(number)
             target = places[i + 1] if i + 1 < len(places) else None
-            _check_core(layers[i], fields, f"{where} (layer '{layers[i].origin.name}')", target,
-                        chip, problems)
+            _check_core(
+                layers[i],
+                fields,
+                f"{where} (layer '{layers[i].origin.name}')",
+                target,
+                chip,
+                problems,
+            )
 
 
 def _check_core(
-    info: LayerInfo, fields: Any, where: str, target: int | None, chip: ChipSpec,
+    info: LayerInfo,
+    fields: Any,
+    where: str,
+    target: int | None,
+    chip: ChipSpec,
     problems: list[str],
 ) -> None:
     count = len(problems)
     destinations = fields.get("destinations")
-    check({k: v for k, v in fields.items() if k != "destinations"}, core_rules(chip), where,
-          problems)
+    check(
+        {k: v for k, v in fields.items() if k != "destinations"}, core_rules(chip), where, problems
+    )
     if target is None:
         if destinations is not None:
             problems.append(f"{where}.destinations is given, but the last layer has none")
@@ -180,8 +191,10 @@ def _check_core(
         check(destinations[0], destination_rules(chip), f"{where}.destinations[0]", problems)
         expected = {"layer": target, "enable": True, "pooling": info.origin.pool}
         if len(problems) == count and destinations[0] != expected:
-            problems.append(f"{where}.destinations[0] is {destinations[0]}, but the network's "
-                            f"layers ask for {expected}")
+            problems.append(
+                f"{where}.destinations[0] is {destinations[0]}, but the network's "
+                f"layers ask for {expected}"
+            )
     if len(problems) > count:
         return
     sizes = fields["dimensions"]
@@ -205,9 +218,7 @@ def _check_core(
         problems.append(f"{where}.leak_enable must be true exactly if a bias is not 0")
 
 
-def _check_maps(
-    origin: Origin, cores: list[Any], network: Network, problems: list[str]
-) -> None:
+def _check_maps(origin: Origin, cores: list[Any], network: Network, problems: list[str]) -> None:
     """The sizes that a core states against those that follow from the input."""
     where = f"vendor.cnn_layers[{origin.core}] (layer '{origin.name}').dimensions"
     core = network[origin.name]

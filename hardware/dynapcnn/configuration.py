@@ -95,7 +95,7 @@ class Configuration:
         return {info.origin.name: info.origin.core for info in self.layers}
 
     def save(self, path: str | Path) -> None:
-        """Write the configuration as JSON; a file of that name is replaced only when all is written.
+        """Write the configuration as JSON; an older file is replaced only when all is written.
 
         Raises:
             OSError: The file can't be written. Nothing is left behind.

@@ -293,7 +293,7 @@ UNLIMITED = dataclasses.replace(
     max_padding=_BIG,
     poolings=tuple(range(1, 257)),
 )
-"""The simulation of sinabs knows no limits; whether a device holds a network is another question."""
+"""The simulation of sinabs knows no limits."""
 
 
 def rebuild(entry: dict[str, Any], arrays: Any) -> Recorded:

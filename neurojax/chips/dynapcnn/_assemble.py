@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from neurojax._layer import Layer, Shape
@@ -40,6 +41,6 @@ def assemble(
     if flatten is not None:
         layers[flatten] = Flatten()
     names = [*inputs, *layers]
-    edges = list(zip(names[:-1], names[1:], strict=True))
+    edges = list(itertools.pairwise(names))
     network = Network(layers, edges, inputs=inputs, outputs=names[-1:])
     return MappedNetwork(network, chip, tuple(origin for origin, _ in cores), explain)

@@ -209,9 +209,11 @@ def read(network: Network, problems: list[Problem]) -> Chain:
                 block.made_of.append(name)
         else:
             problems.append(_unsupported(name, layer))
-            if block is not None and block.neuron is None and network[name].init(
-                network.in_shape(name)
-            ) is not None:
+            if (
+                block is not None
+                and block.neuron is None
+                and network[name].init(network.in_shape(name)) is not None
+            ):
                 block.neuron = IAF()  # one problem is enough for neurons of another kind
         # A Flatten leaves the map as it is for the weights behind it (and a Dropout in between).
         if not isinstance(layer, (Flatten, *DROPPED)) and len(out) in (1, 3):

@@ -44,7 +44,7 @@ class Discretised(NamedTuple):
     scales: Scales
 
 
-def scale_of(values: Float[ArrayLike, "..."], bits: int) -> np.float32:
+def scale_of(values: Float[ArrayLike, "*shape"], bits: int) -> np.float32:
     """The scale at which the largest of the values becomes the largest integer of `bits` bits.
 
     |x| hi / max or |x| lo / min, whichever of the two ends is the nearer one. The division is a
@@ -84,7 +84,7 @@ def discretise(
     v_min: float | None = None,
     *,
     bias: Float[ArrayLike, " f"] | None = None,
-    v: Float[ArrayLike, "..."] | None = None,
+    v: Float[ArrayLike, "*shape"] | None = None,
     bias_bits: int = WEIGHT_BITS,
     peer_lower_bound: bool = False,
 ) -> Discretised:

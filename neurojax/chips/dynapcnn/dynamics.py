@@ -8,8 +8,8 @@ In each time step and for each neuron, with integers throughout:
     v  = max(v, v_min)
 
 The bound comes after the reset: within a step the membrane may be below it. There is no upper
-bound. Integers live in float32 arrays, which is exact while the sums stay below 2^24; `exact_counts`
-says for which inputs that is guaranteed.
+bound. Integers live in float32 arrays, which is exact while the sums stay below 2^24;
+`Core.exact_counts` says for which inputs that is guaranteed.
 
 References:
     sinabs 3.1.3, `DynapcnnLayer` and `IAFSqueeze`; SynSense, "Speck Dev Kit Datasheet".
@@ -82,7 +82,8 @@ class Core(Layer):
         >>> from neurojax.chips.dynapcnn import Core
         >>> core = Core(jnp.full((1, 1, 1, 1), 60.0), threshold=100)
         >>> net = nj.Sequential((1, 1, 1), core=core)
-        >>> run = nj.simulate(net, jnp.array([1, 1, 0, 5.0]).reshape(4, 1, 1, 1, 1), probes=["core.v"])
+        >>> counts = jnp.array([1, 1, 0, 5.0]).reshape(4, 1, 1, 1, 1)
+        >>> run = nj.simulate(net, counts, probes=["core.v"])
         >>> run.outputs.ravel(), run["core.v"].ravel()
         (Array([0., 1., 0., 3.], dtype=float32), Array([60., 20., 20., 20.], dtype=float32))
     """
@@ -186,9 +187,7 @@ class Core(Layer):
     def _fire(self, v: Array) -> Array:
         if self.max_spikes == 1:
             return self._crosses(v)
-        return surrogates.multi_spike(
-            v, self.threshold, self.surrogate, max_spikes=self.max_spikes
-        )
+        return surrogates.multi_spike(v, self.threshold, self.surrogate, max_spikes=self.max_spikes)
 
     def _crosses(self, v: Array) -> Array:
         """1 at or above the threshold, else 0."""

@@ -208,7 +208,9 @@ def _weights(
         gain = _per_feature(block.neuron.gain)
         weight = weight * gain.reshape(-1, *(1,) * (weight.ndim - 1))
         bias = None if bias is None else bias * gain
-        notes.append(f"the input gain of '{block.name}' is in the weights of '{block.weights_name}'")
+        notes.append(
+            f"the input gain of '{block.name}' is in the weights of '{block.weights_name}'"
+        )
     if rescale != 1:
         weight = weight * np.float32(rescale)
         notes.append(

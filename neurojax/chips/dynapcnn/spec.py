@@ -136,4 +136,3 @@ def spec(device: str | ChipSpec) -> ChipSpec:
     if isinstance(device, ChipSpec):
         return device
     return devices[parse_device(device)[0]]
-

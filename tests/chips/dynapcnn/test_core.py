@@ -45,9 +45,7 @@ def cores(draw):
 def test_equal_to_the_integer_oracle(case, pool):
     weight, bias, options, x = case
     spikes, membranes = oracle.run_core(x, weight, bias, **options)
-    core = Core(
-        np.float32(weight), None if bias is None else np.float32(bias), **options
-    )
+    core = Core(np.float32(weight), None if bias is None else np.float32(bias), **options)
     layers = {"core": core}
     if min(spikes.shape[2:]) >= pool:
         layers["pool"] = SumPool2d(pool)
@@ -173,5 +171,5 @@ def test_options_are_checked(options, text):
 
 
 def test_flat_needs_one_pixel():
-    with pytest.raises(ValueError, match="layer 'core'.*1x1"):
+    with pytest.raises(ValueError, match=r"layer 'core'.*1x1"):
         nj.Sequential((1, 3, 3), core=Core(jnp.ones((1, 1, 2, 2)), threshold=5, flat=True))

@@ -62,7 +62,7 @@ def test_layer(weight, threshold, v_min, bias, bias_bits, peer):
         np.testing.assert_array_equal(ours.bias, torch.round(b * scale).numpy())
     # what the scale is for: everything fits without clipping
     assert ours.weight.min() >= -128 and ours.weight.max() <= 127
-    assert -32768 <= ours.v_min and ours.threshold <= 32767
+    assert ours.v_min >= -32768 and ours.threshold <= 32767
 
 
 def test_ties_go_to_the_even_integer():

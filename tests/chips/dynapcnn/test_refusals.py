@@ -88,7 +88,12 @@ def test_pooling(pool, found):
 
 
 def test_pools_in_a_row_count_together():
-    chain = {"conv": conv(padding=1), "spikes": iaf(), "a": AvgPool2d((2, 1)), "b": SumPool2d((1, 2))}
+    chain = {
+        "conv": conv(padding=1),
+        "spikes": iaf(),
+        "a": AvgPool2d((2, 1)),
+        "b": SumPool2d((1, 2)),
+    }
     assert map_network(nj.Sequential((2, 16, 16), **chain)).network["b"].kernel_size == (2, 2)
     problem = one(conv=conv(padding=1), spikes=iaf(), a=AvgPool2d(4), b=AvgPool2d(2))
     assert problem.layer == "a, b" and "8x8 in all" in problem.found
