@@ -26,7 +26,7 @@ class AbstractLeak(AbstractNeuron):
     """A membrane that decays to `v_rest`: v = v_rest + decay (v - v_rest) + gain x."""
 
     tau: Parameter | None = number(None)
-    decay: Parameter | None = number(None)
+    decay: Parameter = number(None)  # None only until `prepare`
     method: str = option("exact")
     v_rest: Parameter = number(0.0)
     normalize_input: bool = option(False)
@@ -76,7 +76,7 @@ def decay_factor(
 ) -> Parameter:
     """What is left of a deviation after one step: `decay`, or exp(-dt/tau), or 1 - dt/tau."""
     if tau is None:
-        assert decay is not None  # checked at construction
+        assert decay is not None  # construction sees to it that one of them is given
         return decay
     ratio = dt / tau
     if method == "euler":

@@ -177,4 +177,4 @@ def _whole_steps(period: Parameter, dt: Parameter) -> Parameter:
 
 
 def _nonzero(value: Parameter) -> bool:
-    return not eqx.is_array(value) and value != 0
+    return not eqx.is_array(value) and bool(value != 0)

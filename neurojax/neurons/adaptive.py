@@ -48,7 +48,7 @@ class AdaptiveLIF(AbstractLeak, AbstractSpiking):
     """
 
     tau_adapt: Parameter | None = number(None)
-    decay_adapt: Parameter | None = number(None)
+    decay_adapt: Parameter = number(None)  # None only until `prepare`
     adaptation: Parameter = number(1.8)
 
     def __check_init__(self) -> None:

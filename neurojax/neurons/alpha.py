@@ -57,14 +57,14 @@ class Alpha(AbstractNeuron):
         >>> net = nj.Sequential((1,), hidden=Alpha(decay=0.5, decay_fast=0.25))
         >>> run = nj.simulate(net, jnp.array([1.0, 0, 0, 0]).reshape(4, 1, 1), probes=["hidden.v"])
         >>> print(run["hidden.v"].ravel())
-        [0.     0.5    0.375  0.2188]
+        [0.      0.5     0.375   0.21875]
     """
 
     tau: Parameter | None = number(None)
-    decay: Parameter | None = number(None)
+    decay: Parameter = number(None)  # None only until `prepare`
     tau_fast: Parameter | None = number(None)
-    decay_fast: Parameter | None = number(None)
-    scale: Parameter | None = number(None)
+    decay_fast: Parameter = number(None)  # None only until `prepare`
+    scale: Parameter = number(None)  # None only until `prepare`
     threshold: Parameter = number(1.0)
     reset: str = option("zero")
     surrogate: Surrogate = option(ATan())

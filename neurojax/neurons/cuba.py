@@ -38,7 +38,7 @@ class AbstractCuba(AbstractNeuron):
     """A synaptic current in front of the membrane."""
 
     tau_syn: Parameter | None = number(None)
-    decay_syn: Parameter | None = number(None)
+    decay_syn: Parameter = number(None)  # None only until `prepare`
     method: str = option("exact")
     order: str = option("new")
 

@@ -83,7 +83,7 @@ def _problem(recordings: Path, area: str | None, present: Sequence[str]) -> str:
 
 
 def report(console: Console, area: str, results: Sequence[Result], seconds: float) -> None:
-    """Prints the results of an area, one line a group, then what was expected and left out."""
+    """Prints a table of the groups, the first difference of each, what was expected or left out."""
     compared = [result for result in results if result.covered]
     equal = sum(result.equal for result in compared)
     console.print(f"{area}: {equal} of {len(compared)} equal, {seconds:.0f} s", style="bold")
@@ -91,21 +91,25 @@ def report(console: Console, area: str, results: Sequence[Result], seconds: floa
     table.add_column("group")
     for title in ("cases", "equal", "largest error"):
         table.add_column(title, justify="right")
-    table.add_column("first difference", overflow="fold")
     groups: dict[str, list[Result]] = {}
     for result in compared:
         groups.setdefault(result.group, []).append(result)
+    differences = []
     for group, members in groups.items():
         first = next((result for result in members if not result.equal), None)
+        if first is not None:
+            differences.append(f"{group}: {first.difference or first.case + ' differs'}")
         table.add_row(
             escape(group),
             str(len(members)),
             str(sum(result.equal for result in members)),
             f"{max(result.error for result in members):.1e}",
-            "" if first is None else escape(first.difference or f"{first.case} differs"),
             style=None if first is None else "red",
         )
     console.print(table)
+    # Below the table, where a narrow terminal does not break the sentences into columns.
+    for difference in differences:
+        console.print(f"first difference in {difference}", markup=False, highlight=False)
     expected = [(r.expectation, r.case) for r in compared if r.expectation and r.equal]
     left_out = [(r.expectation, f"{r.group} {r.case}") for r in results if not r.covered]
     for title, pairs in (("expected of the peer", expected), ("not compared yet", left_out)):

@@ -62,8 +62,8 @@ def _result(library: str, name: str, case: Case, arrays: Arrays) -> Result:
         elif "g" in arrays:
             group, outcomes = "surrogates", _surrogate(peer, arrays, case["params"])
         elif "v_after" in arrays:
-            group, expectation = "resets", "sinabs' MembraneReset adds its value to every neuron"
-            outcomes = _membrane_reset(peer, arrays, case["params"])
+            group, outcomes = "resets", _membrane_reset(peer, arrays, case["params"])
+            expectation = models.defect(_with_reset(peer, case["params"]))
         else:
             group, outcomes = "spike functions", _spike_function(peer, arrays, case["params"])
     except Exception as error:  # one case that can't be run must not hide the others
@@ -182,6 +182,11 @@ def _count(v: jax.Array, text: str, threshold: float) -> jax.Array:
 def _spike_function(peer: Peer, arrays: Arrays, params: Mapping[str, Any]) -> list[Outcome]:
     got = _count(jnp.asarray(arrays["v"]), peer.call, params.get("threshold", 1.0))
     return [compare("spikes", arrays["s"], got)]
+
+
+def _with_reset(peer: Peer, params: Mapping[str, Any]) -> Peer:
+    value = params.get("reset_value", models.membrane_reset_value(peer.call))
+    return peer._replace(options=(("reset_fn", f"MembraneReset({value})"),))
 
 
 def _membrane_reset(peer: Peer, arrays: Arrays, params: Mapping[str, Any]) -> list[Outcome]:
