@@ -33,10 +33,8 @@ class Recurrent(Layer):
 
     Example:
         >>> import jax, jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.layers.recurrent import Recurrent
-        >>> from neurojax.neurons import LIF
         >>> feedback = nj.Linear(4, 4, key=jax.random.key(0))
-        >>> net = nj.Sequential((4,), hidden=Recurrent(LIF(tau=10.0), feedback))
+        >>> net = nj.Sequential((4,), hidden=nj.Recurrent(nj.LIF(tau=10.0), feedback))
         >>> run = nj.simulate(net, jnp.ones((20, 2, 4)), probes=["hidden.neuron.v"])
         >>> run["hidden.neuron.v"].shape
         (20, 2, 4)

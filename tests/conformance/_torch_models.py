@@ -126,11 +126,8 @@ def build(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
 
 def defect(peer: Peer) -> str:
     """The documented defect of the library that a case shows, or ""."""
-    if (
-        peer.library == "snntorch"
-        and peer.name == "RSynaptic"
-        and not peer.option("reset_delay", True)
-    ):
+    ignored = peer.name == "RSynaptic" and not peer.option("reset_delay", True)
+    if ignored and peer.option("reset_mechanism", "subtract") != "none":
         return "snnTorch's RSynaptic ignores reset_delay=False"
     if peer.library == "sinabs" and membrane_reset_value(peer.option("reset_fn", "")):
         return "sinabs' MembraneReset adds its value to every neuron"
