@@ -137,7 +137,9 @@ def _stop(problems: list[str]) -> None:
 
 def _layer(fields: dict[str, Any]) -> LayerInfo:
     """One checked entry of `network.layers`."""
-    as_tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    as_tuples: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+    }
     origin = Origin(**{name: as_tuples.pop(name) for name in Origin._fields})
     return LayerInfo(origin=origin, **as_tuples)
 

@@ -35,7 +35,7 @@ from neurojax.chips.dynapcnn import (
     fits,
     memory_of,
 )
-from neurojax.surrogate import by_name
+from neurojax.surrogate import Surrogate, by_name
 
 SCHEMA = "neurojax.dynapcnn"
 VERSION = 1
@@ -284,9 +284,11 @@ def _shape(shape: Shape) -> dict[str, Any]:
 
 
 def _info(origin: Origin, core: Core) -> LayerInfo:
-    surrogate, scale = core.surrogate, 1.0
+    surrogate = core.surrogate
+    inner: Surrogate = surrogate
+    scale = 1.0
     if isinstance(surrogate, InSteps):
-        surrogate, scale = surrogate.inner, surrogate.scale
+        inner, scale = surrogate.inner, surrogate.scale
     return LayerInfo(
         origin=origin,
         flat=core.flat,
@@ -294,7 +296,7 @@ def _info(origin: Origin, core: Core) -> LayerInfo:
         bias_bits=core.bias_bits,
         max_spikes=core.max_spikes,
         detach_reset=core.detach_reset,
-        surrogate=_text_of(surrogate),
+        surrogate=_text_of(inner),
         surrogate_scale=scale,
     )
 
@@ -310,8 +312,9 @@ def _text_of(surrogate: Any) -> str | None:
 def _read_core(info: LayerInfo, fields: Mapping[str, Any]) -> Core:
     """A core from the two parts of a configuration."""
     dimensions = fields["dimensions"]
-    inner = None if info.surrogate is None else by_name(info.surrogate)
-    scaled = inner is not None and info.surrogate_scale != 1
+    surrogate = None if info.surrogate is None else by_name(info.surrogate)
+    if surrogate is not None and info.surrogate_scale != 1:
+        surrogate = InSteps(surrogate, info.surrogate_scale)
     return Core(
         np.asarray(fields["weights"], np.float32).swapaxes(2, 3),
         np.asarray(fields["biases"], np.float32) if info.has_bias else None,
@@ -323,6 +326,6 @@ def _read_core(info: LayerInfo, fields: Mapping[str, Any]) -> Core:
         max_spikes=info.max_spikes,
         detach_reset=info.detach_reset,
         bias_bits=info.bias_bits,
-        surrogate=InSteps(inner, info.surrogate_scale) if scaled else inner,
+        surrogate=surrogate,
         flat=info.flat,
     )

@@ -22,3 +22,4 @@ from neurojax.chips.dynapcnn.spec import (
     parse_device as parse_device,
     spec as spec,
 )
+from neurojax.chips.dynapcnn.usage import core_use as core_use

@@ -12,7 +12,7 @@ class Origin(NamedTuple):
     made_of: tuple[str, ...]  # names of the layers in the network before
     scale: float  # steps of the chip per real unit
     rescale: float = 1.0  # factor of average pools that is in the weights
-    core: int | None = None  # number of the core on the chip
+    core: int = -1  # number of the core on the chip
     pool: int = 1  # size of the sum pooling of its spikes
     pool_name: str | None = None  # name of that pooling in the mapped network
     vanished: int = 0  # weights that were not zero before rounding

@@ -121,7 +121,7 @@ def discretise(
     scales = Scales(
         scale_of(weight, WEIGHT_BITS),
         np.float32(np.inf) if bias is None else scale_of(bias, bias_bits),
-        scale_of(pair, STATE_BITS),
+        scale_of(np.asarray(pair, np.float32), STATE_BITS),
         np.float32(np.inf) if v is None else scale_of(v, STATE_BITS),
     )
     scale = np.min(scales)  # unlike min(), it passes NaN on

@@ -103,8 +103,8 @@ class Core(Layer):
 
     def __init__(
         self,
-        weight: Float[Array, "f c kh kw"],
-        bias: Float[Array, " f"] | None = None,
+        weight: Float[Array | np.ndarray, "f c kh kw"],
+        bias: Float[Array | np.ndarray, " f"] | None = None,
         *,
         threshold: Any,
         v_min: Any = integer_range(STATE_BITS)[0],

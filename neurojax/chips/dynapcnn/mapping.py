@@ -121,6 +121,7 @@ def map(
         raise MappingError(chip.name, problems)
     cores = []
     for block, layer, core in zip(chain.blocks, placed, cores_of, strict=True):
+        assert core is not None  # a layer without a core is a problem
         pool_name = block.pools[-1][0] if block.pools else None
         origin = layer.origin._replace(core=core, pool=layer.pool, pool_name=pool_name)
         cores.append((origin, layer.core))
