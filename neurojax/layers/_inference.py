@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import equinox as eqx
 import jax
 
 from neurojax._layer import Layer
@@ -58,7 +57,7 @@ jax.tree_util.register_pytree_node(
 class Switchable(Layer):
     """A layer that differs in training and inference."""
 
-    switch: Switch = eqx.field(converter=Switch)
+    switch: Switch
 
     @property
     def inference(self) -> Flag:
