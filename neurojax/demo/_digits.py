@@ -1,0 +1,52 @@
+"""The task of the demonstration: handwritten digits as spikes, and a network that reads them."""
+
+from __future__ import annotations
+
+import jax
+import optax
+from jaxtyping import Array, Float, Key
+
+import neurojax as nj
+from neurojax.surrogate import Exponential
+
+STEPS = 16
+BATCH = 32
+WEIGHT_GAIN = 2.0  # larger first weights than for rate units: spikes are sparse
+
+
+def network(key: Key[Array, ""]) -> nj.Network:
+    """Two convolutions and a dense layer of integrate-and-fire neurons, as a Speck computes them.
+
+    Neurons fire once for each whole threshold in their membrane, the threshold is subtracted, and
+    the membrane is bounded below: all of it is what the chip's cores do, in real numbers.
+    """
+    keys = jax.random.split(key, 3)
+
+    def neurons() -> nj.IAF:
+        return nj.IAF(v_min=-1.0, max_spikes=None, surrogate=Exponential())
+
+    net = nj.Sequential(
+        (1, 8, 8),
+        conv1=nj.Conv2d(1, 8, 3, padding=1, key=keys[0]),
+        spikes1=neurons(),
+        pool1=nj.AvgPool2d(2),
+        conv2=nj.Conv2d(8, 16, 3, padding=1, key=keys[1]),
+        spikes2=neurons(),
+        pool2=nj.AvgPool2d(2),
+        flatten=nj.Flatten(),
+        dense=nj.Linear(64, 10, key=keys[2]),
+        digit=neurons(),
+    )
+    return jax.tree.map(lambda weight: WEIGHT_GAIN * weight, net)
+
+
+def encode(
+    images: Float[Array, "batch 1 8 8"], key: Key[Array, ""]
+) -> Float[Array, "time batch 1 8 8"]:
+    """Random spikes: the ink of a pixel, from 0 to 1, is its probability of a spike in a step."""
+    return nj.encode.poisson(images, steps=STEPS, key=key)
+
+
+def optimiser(rate: float, *, epochs: int, samples: int) -> optax.GradientTransformation:
+    """Adam with a learning rate that falls to zero along a cosine."""
+    return optax.adam(optax.cosine_decay_schedule(rate, epochs * (samples // BATCH)))

@@ -1,0 +1,83 @@
+"""The report of the demonstration: one HTML page beside its pictures."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from neurojax.demo._figures import Picture
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 58rem; margin: 2rem auto;
+       padding: 0 1rem; }
+h1 { font-size: 1.7rem; margin-bottom: .2rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
+table { border-collapse: collapse; margin: 1rem 0 }
+th, td { padding: .35rem .9rem; text-align: right }
+th:first-child, td:first-child { text-align: left; padding-left: 0 }
+thead th { border-bottom: 2px solid #222 } tbody td { border-bottom: 1px solid #ddd }
+img { max-width: 100% } figure { margin: 1rem 0 } figcaption, .quiet { color: #666 }
+pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .8rem; line-height: 1.35 }
+"""
+
+
+class Row(NamedTuple):
+    """One network in the comparison."""
+
+    name: str
+    accuracy: float
+    size: str
+    bytes: int
+    spikes: float
+
+
+def comparison(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Header and cells of the table of networks."""
+    header = ["network", "test accuracy", "parameters", "bytes", "spikes a digit"]
+    cells = [
+        [row.name, f"{row.accuracy:.1%}", row.size, f"{row.bytes:,}", f"{row.spikes:,.0f}"]
+        for row in rows
+    ]
+    return header, cells
+
+
+def write(
+    folder: Path,
+    *,
+    device: str,
+    rows: Sequence[Row],
+    replayed: str,
+    configuration: str,
+    network: str,
+    mapping: str,
+    pictures: Sequence[Picture],
+) -> Path:
+    """Writes `index.html` into a folder that already holds the pictures."""
+    header, cells = comparison(rows)
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in cells
+    )
+    figures = "".join(
+        f"<h2>{html.escape(p.title)}</h2><figure><img src='{p.file}' alt='{html.escape(p.title)}'>"
+        f"<figcaption>{html.escape(p.text)}</figcaption></figure>"
+        for p in pictures
+    )
+    page = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>neurojax: digits on a {device}</title>
+<style>{STYLE}</style></head><body>
+<h1>Handwritten digits on a {device}</h1>
+<p class="quiet">A spiking network, trained in real numbers, mapped onto the chip, simulated exactly
+as the chip computes, and fine-tuned through that simulation.</p>
+<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>
+<p>{html.escape(replayed)}</p>
+<p>Configuration of the device: <a href="{configuration}">{configuration}</a></p>
+{figures}
+<h2>The network</h2><pre>{html.escape(network)}</pre>
+<h2>The mapping</h2><pre>{html.escape(mapping)}</pre>
+</body></html>
+"""
+    path = folder / "index.html"
+    path.write_text(page, encoding="utf-8")
+    return path
