@@ -94,10 +94,11 @@ def run_layers(plan: Plan, carry: Carry, inputs: Values) -> tuple[Carry, Values]
             for n in late
         }
         name = stage[0]
+        # Every stage starts at the same time: random draws and thinned recordings depend on it.
+        start = t_end._replace(t=carry.t, state=t_end.state._replace(steps=carry.state.steps))
         if len(stage) == 1 and carry.state.layers[name] is None and not _feeds_itself(plan, name):
-            stage_carry, values = _all_at_once(plan, name, t_end._replace(t=carry.t), external)
+            stage_carry, values = _all_at_once(plan, name, start, external)
         else:
-            start = t_end._replace(t=carry.t, state=t_end.state._replace(steps=carry.state.steps))
             stage_carry, values = _scan(plan, stage, start, external, wanted=stage)
         delayed = dict(stage_carry.state.delayed)
         delayed |= {n: values[n][-1] for n in stage if n in delayed}
@@ -198,13 +199,20 @@ def _all_at_once(plan: Plan, name: str, carry: Carry, inputs: Values) -> tuple[C
             values[_trace_name(target)] = y
             continue
         # Through the same recorder, one step after the other, so that both schedules round alike.
-        update = recorder(target.probe).update
-        recordings[target.probe.name], _ = jax.lax.scan(
-            lambda recording, now, update=update: (update(recording, *now), None),
-            recordings[target.probe.name],
-            (y, carry.t + jnp.arange(steps)),
+        recordings[target.probe.name] = _record(
+            target, recordings[target.probe.name], y, carry.t + jnp.arange(steps)
         )
     return carry._replace(recordings=recordings), values
+
+
+def _record(target: Target, recording: Array, values: Array, times: Array) -> Array:
+    """Takes in the values of all time steps, one after the other."""
+    update = recorder(target.probe).update
+
+    def body(recording: Array, now: tuple[Array, Array]) -> tuple[Array, None]:
+        return update(recording, *now), None
+
+    return jax.lax.scan(body, recording, (values, times))[0]
 
 
 def trace_of(values: Values, target: Target) -> Array:
