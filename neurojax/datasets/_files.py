@@ -6,7 +6,6 @@ are right, so that what is in the directory is whole.
 
 import hashlib
 import os
-import tempfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+
+from neurojax._files import written_whole
 
 
 class DataFileError(RuntimeError):
@@ -62,27 +63,22 @@ def download(url: str, path: Path, *, checksum: str | None, progress: bool = Tru
         DataFileError: if there's no connection, or the file comes short or with another checksum.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    part = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            expected = _receive(url, file, path.name, progress)
-        size = part.stat().st_size
-        if expected is not None and size != expected:
-            raise DataFileError(
-                f"{url}: the connection broke after {size} of {expected} bytes; try again."
-            )
-        if checksum is not None and (found := sha256(part)) != checksum:
-            raise DataFileError(
-                f"{url}: the SHA-256 is {found}, not {checksum}; the file has been removed. "
-                "Someone changed it on the way, or the publisher did."
-            )
-        part.chmod(0o644)  # mkstemp makes it private; a cache may be shared
-        os.replace(part, path)
+        with written_whole(path) as part:
+            with part.open("wb") as file:
+                expected = _receive(url, file, path.name, progress)
+            size = part.stat().st_size
+            if expected is not None and size != expected:
+                raise DataFileError(
+                    f"{url}: the connection broke after {size} of {expected} bytes; try again."
+                )
+            if checksum is not None and (found := sha256(part)) != checksum:
+                raise DataFileError(
+                    f"{url}: the SHA-256 is {found}, not {checksum}; the file has been removed. "
+                    "Someone changed it on the way, or the publisher did."
+                )
     except (OSError, urllib.error.URLError) as error:
         raise DataFileError(f"{url}: {error}.") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _receive(url: str, file: IO[bytes], name: str, progress: bool) -> int | None:
@@ -107,14 +103,8 @@ def _receive(url: str, file: IO[bytes], name: str, progress: bool) -> int | None
 
 def save_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write a compressed .npz all at once or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with written_whole(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def load_npz(

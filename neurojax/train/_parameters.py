@@ -10,7 +10,6 @@ the file is executed or unpickled.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from neurojax._files import written_whole
 from neurojax._graph import nearest
 from neurojax._network import Network, check_finite
 
@@ -40,20 +40,11 @@ def save_parameters(network: Network, path: str | os.PathLike[str]) -> None:
             neurons. Constants (plain numbers) and options are not in the file.
         path: Where to; usually ends in `.h5`.
     """
-    path = Path(path)
-    handle, partial = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        with h5py.File(partial, "w") as file:
-            file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
-            for layer, field, array in _arrays(network):
-                stored = file.create_dataset(_place(layer, field), data=_to_numpy(array))
-                stored.attrs["dtype"] = str(array.dtype)
-        os.chmod(partial, 0o666 & ~_umask())  # mkstemp makes files that only their owner reads
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
+    with written_whole(path) as part, h5py.File(part, "w") as file:
+        file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
+        for layer, field, array in _arrays(network):
+            stored = file.create_dataset(_place(layer, field), data=_to_numpy(array))
+            stored.attrs["dtype"] = str(array.dtype)
 
 
 def load_parameters(network: Network, path: str | os.PathLike[str]) -> Network:
@@ -163,9 +154,3 @@ def _from_numpy(value: np.ndarray, like: Array) -> Array:
     if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(jnp.asarray(value), impl=jax.random.key_impl(like))
     return jnp.asarray(value.view(like.dtype) if value.dtype != like.dtype else value)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
