@@ -201,6 +201,27 @@ def scalar(what: str, value: Any, block: Block, problems: list[Problem]) -> floa
     return None
 
 
+def gain_of(block: Block, problems: list[Problem]) -> np.ndarray:
+    """The input gain of the neurons, `(f,)`; it goes into the weights."""
+    ones = np.ones(block.neuron_shape[0], np.float32)
+    if block.neuron is None:
+        return ones
+    shape = block.neuron_shape[:1] if block.flat else block.neuron_shape
+    gains = np.broadcast_to(np.asarray(block.neuron.gain, np.float32), shape)
+    gains = gains.reshape(len(ones), -1)
+    if np.all(gains == gains[:, :1]):
+        return gains[:, 0]
+    problems.append(
+        Problem(
+            block.name,
+            "an input gain that differs within a feature",
+            "the neurons of a feature share their weights, into which the gain goes",
+            "use one gain for each feature",
+        )
+    )
+    return ones
+
+
 def check_finite(what: str, values: np.ndarray | None, name: str) -> Iterator[Problem]:
     """A problem if any value is NaN or infinite."""
     bad = 0 if values is None else int(np.sum(~np.isfinite(values)))

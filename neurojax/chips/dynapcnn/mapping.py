@@ -25,6 +25,7 @@ from neurojax.chips.dynapcnn._checks import (
     check_finite,
     check_neurons,
     check_weights,
+    gain_of,
     place,
     pooling_of,
     scalar,
@@ -46,14 +47,6 @@ class Options(NamedTuple):
     peer_lower_bound: bool
     max_spikes: Any
     surrogate: Surrogate | None
-
-
-class Placed(NamedTuple):
-    """One block, ready for its core."""
-
-    core: Core
-    origin: Origin
-    pool: int = 1
 
 
 def map(
@@ -109,22 +102,21 @@ def map(
     options = Options(bias_bits, peer_lower_bound, max_spikes, surrogate)
     problems: list[Problem] = []
     chain = read(network, problems)
-    rescale, placed = 1.0, []
+    rescale, layers = 1.0, []
     for block in chain.blocks:
         layer = _map_block(block, rescale, chip, options, problems)
         pool, rescale = pooling_of(block, chip, problems)
         if layer is not None:
-            placed.append(layer._replace(pool=pool))
+            pool_name = block.pools[-1][0] if block.pools else None
+            layers.append((layer[0]._replace(pool=pool, pool_name=pool_name), layer[1]))
     memories = [_memory(block) for block in chain.blocks]
-    cores_of = place([block.name for block in chain.blocks], memories, chip, problems)
+    numbers = place([block.name for block in chain.blocks], memories, chip, problems)
     if problems:
         raise MappingError(chip.name, problems)
     cores = []
-    for block, layer, core in zip(chain.blocks, placed, cores_of, strict=True):
-        assert core is not None  # a layer without a core is a problem
-        pool_name = block.pools[-1][0] if block.pools else None
-        origin = layer.origin._replace(core=core, pool=layer.pool, pool_name=pool_name)
-        cores.append((origin, layer.core))
+    for (origin, core), number in zip(layers, numbers, strict=True):
+        assert number is not None  # a layer without a core is a problem
+        cores.append((origin._replace(core=number), core))
     origin, last = cores[-1]
     notes = origin.notes + _notes(chain.dropped, chain.flatten, rescale)
     cores[-1] = origin._replace(notes=notes), last
@@ -133,12 +125,13 @@ def map(
 
 def _map_block(
     block: Block, rescale: float, chip: ChipSpec, options: Options, problems: list[Problem]
-) -> Placed | None:
+) -> tuple[Origin, Core] | None:
     """A block as a core, or None with at least one problem."""
     count = len(problems)
     problems.extend(check_weights(block, chip))
     notes: list[str] = []
-    weight, bias = _weights(block, rescale, notes)
+    gain = gain_of(block, problems)
+    weight, bias = _weights(block, gain, rescale, notes)
     problems.extend(check_finite("weights", weight, block.weights_name))
     problems.extend(check_finite("bias", bias, block.weights_name))
     if block.neuron is None:
@@ -187,11 +180,11 @@ def _map_block(
         vanished=vanished,
         notes=tuple(notes),
     )
-    return Placed(_core(block, held, options), origin)
+    return origin, _core(block, held, options)
 
 
 def _weights(
-    block: Block, rescale: float, notes: list[str]
+    block: Block, gain: np.ndarray, rescale: float, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Weights and bias of a block as a convolution, folded and rescaled, in float32."""
     layer = block.weights
@@ -205,8 +198,7 @@ def _weights(
         if block.in_shape[1:] != (1, 1):
             size = "x".join(str(n) for n in block.in_shape[1:])
             notes.append(f"'{block.weights_name}' is a convolution with a kernel of {size}")
-    if block.neuron is not None and np.any(np.asarray(block.neuron.gain) != 1):
-        gain = _per_feature(block.neuron.gain)
+    if np.any(gain != 1):
         weight = weight * gain.reshape(-1, *(1,) * (weight.ndim - 1))
         bias = None if bias is None else bias * gain
         notes.append(
@@ -236,11 +228,6 @@ def _fold(
     if norm.bias is not None:
         shift = np.asarray(norm.bias, np.float32) + shift
     return weight * factor.reshape(-1, *(1,) * (weight.ndim - 1)), shift
-
-
-def _per_feature(gain: Any) -> np.ndarray:
-    """A gain `()`, `(f,)` or `(f, 1, 1)` as `(1,)` or `(f,)`."""
-    return np.asarray(gain, np.float32).reshape(-1)
 
 
 def _check_discretised(

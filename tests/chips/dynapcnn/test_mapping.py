@@ -378,3 +378,20 @@ def test_fine_tuning_through_the_mapped_network_raises_its_accuracy():
 def test_a_core_of_the_network_is_a_layer():
     core = map_network(small_net()).network["spikes"]
     assert isinstance(core, Core) and core.describe() == "core 2->4, 3x3, padding 1x1"
+
+
+def test_schedules_pieces_and_chips_side_by_side():
+    """A mapped network is a network: schedules, continuing from a state, vmap over chips."""
+    network = map_network(small_net()).network
+    x = spikes_in()
+    whole = nj.simulate(network, x, schedule="step")
+    np.testing.assert_array_equal(nj.simulate(network, x, schedule="layer").outputs, whole.outputs)
+    first = nj.simulate(network, x[:3])
+    second = nj.simulate(network, x[3:], state=first.state)
+    np.testing.assert_array_equal(np.concatenate([first.outputs, second.outputs]), whole.outputs)
+    shifts = jnp.array([0.0, 3.0])
+    chips = eqx.filter_vmap(
+        lambda d: nj.simulate(jax.tree.map(lambda w: w + d, network), x).outputs
+    )(shifts)
+    np.testing.assert_array_equal(chips[0], whole.outputs)
+    assert np.any(chips[1] != chips[0])

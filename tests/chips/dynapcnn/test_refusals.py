@@ -110,6 +110,7 @@ def test_pools_in_a_row_count_together():
         ({"amplitude": 2.0}, "amplitude"),
         ({"winner_take_all": True}, "winner_take_all"),
         ({"v_init": 0.5}, "v_init"),
+        ({"gain": np.arange(14, dtype=np.float32)}, "gain that differs within a feature"),
         ({"threshold": 0.0}, "threshold 0"),
         ({"threshold": jnp.array([1.0, 2.0]).reshape(2, 1, 1)}, "threshold has 2 values"),
         ({"v_min": 0.25}, "v_min 0.25"),
