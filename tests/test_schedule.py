@@ -274,22 +274,24 @@ def test_no_option_changes_the_gradients(graph, options):
 
 
 def chain(width=WIDTH):
+    """Few inputs, `width` hidden neurons, one output."""
     random = np.random.default_rng(0)
-    weight = jnp.asarray(random.normal(size=(width, width)), jnp.float32)
-    return nj.Sequential((width,), a=Dense(weight), b=Neuron(), c=Dense(weight[:1]), d=Neuron())
+    into = jnp.asarray(random.normal(size=(width, WIDTH)), jnp.float32)
+    out = jnp.asarray(random.normal(size=(1, width)), jnp.float32)
+    return nj.Sequential((WIDTH,), a=Dense(into), b=Neuron(), c=Dense(out), d=Neuron())
 
 
 @pytest.mark.parametrize("schedule", ["step", "layer"])
 def test_checkpoints_bound_the_memory_of_the_backward_pass(schedule):
-    net, x = chain(32), jnp.ones((1024, 4, 32))
+    net, x = chain(64), jnp.ones((1024, 4, WIDTH))
 
     def temporary_bytes(checkpoint):
-        def loss(net):
+        def loss(net, x):
             probes = [nj.Probe("d", "sum")]
             run = nj.simulate(net, x, probes=probes, schedule=schedule, checkpoint=checkpoint)
             return jnp.sum(run["d:sum"])
 
-        compiled = jax.jit(jax.grad(loss)).lower(net).compile()
+        compiled = jax.jit(jax.grad(loss)).lower(net, x).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 
     everything = temporary_bytes(None)
