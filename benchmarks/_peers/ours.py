@@ -5,12 +5,12 @@ from __future__ import annotations
 import neurojax as nj
 from benchmarks._peers import Contender, Problem
 from benchmarks._peers.scans import jax_contender
-from neurojax import neurons, surrogate
+from neurojax import surrogate
 
 
 def contender(problem: Problem, schedule: str = "auto") -> Contender:
-    def lif() -> neurons.LIF:
-        return neurons.LIF(
+    def lif() -> nj.LIF:
+        return nj.LIF(
             decay=problem.decay,
             threshold=problem.threshold,
             reset="zero",
