@@ -10,9 +10,9 @@ from neurojax._layer import Shape
 from neurojax._table import shape_text
 from neurojax.chips._mapped import MappedNetwork, Report
 from neurojax.chips.dynapcnn._origin import Origin
-from neurojax.chips.dynapcnn.discretise import WEIGHT_BITS
 from neurojax.chips.dynapcnn.dynamics import Core
 from neurojax.chips.dynapcnn.memory import memory_of
+from neurojax.chips.dynapcnn.spec import WEIGHT_BITS
 from neurojax.fixed_point import integer_range
 
 WHERE = {

@@ -17,10 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
+from neurojax.chips.dynapcnn.spec import STATE_BITS, WEIGHT_BITS
 from neurojax.fixed_point import integer_range
-
-STATE_BITS = 16
-WEIGHT_BITS = 8
 
 
 class Scales(NamedTuple):

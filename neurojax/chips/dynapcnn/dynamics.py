@@ -29,7 +29,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from neurojax import surrogate as surrogates
 from neurojax._layer import Layer, Shape, parameter
-from neurojax.chips.dynapcnn.discretise import STATE_BITS, WEIGHT_BITS
+from neurojax.chips.dynapcnn.spec import STATE_BITS, WEIGHT_BITS
 from neurojax.fixed_point import clamp, integer_range, round_half_even
 from neurojax.layers import Conv2d
 

@@ -20,6 +20,12 @@ from neurojax._graph import nearest
 KI = 1024
 """Memories are counted in units of 1024 words."""
 
+WEIGHT_BITS = 8
+"""Width of a weight, signed [datasheet]."""
+
+STATE_BITS = 16
+"""Width of membranes, thresholds and biases, signed [datasheet]."""
+
 LAST_THRESHOLD_LOW = -1
 """Largest usable lower bound of the membrane: the chips misbehave at 0 [overview]."""
 
@@ -58,9 +64,9 @@ class ChipSpec:
     max_padding: int = 7  # [datasheet] 3 bits; x and y on their own
     poolings: tuple[int, ...] = (1, 2, 4)  # [datasheet] square, stride = size, per destination
     destinations: int = 2  # [datasheet] of a core
-    weight_bits: int = 8  # [datasheet] signed
-    state_bits: int = 16  # [datasheet] signed: membrane and both thresholds
-    bias_bits: int = 16  # [datasheet] signed
+    weight_bits: int = WEIGHT_BITS
+    state_bits: int = STATE_BITS
+    bias_bits: int = STATE_BITS
 
 
 # [sinabs] and [datasheet] agree on these tables.
