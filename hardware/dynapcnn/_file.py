@@ -7,16 +7,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from neurojax._files import written_whole
 from neurojax._network import Network
 from neurojax.chips.dynapcnn import ChipSpec, Core, Origin, spec
 from neurojax.hardware.dynapcnn._check import (
@@ -32,19 +30,9 @@ from neurojax.hardware.dynapcnn.configuration import SCHEMA, VERSION, Configurat
 
 def save(configuration: Configuration, path: str | Path) -> None:
     """Write a configuration; see `Configuration.save`."""
-    path = Path(path)
     text = json.dumps(as_json(configuration), separators=(",", ":"), allow_nan=False)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    with written_whole(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
 
 
 def load(path: str | Path) -> Configuration:
