@@ -279,7 +279,7 @@ def multiply_shift(
         >>> print(multiply_shift(v, 4096 - decay, 12, rounding="truncate"))
         [ 8126463 -8126463        0]
     """
-    if isinstance(b, int | float | np.integer) and not abs(b) <= 1 << 13:
+    if isinstance(b, int | float | np.integer) and not abs(float(b)) <= 1 << 13:
         raise ValueError(
             f"fixed_point.multiply_shift: b is {b}; it must be within -8192..8192. "
             "Swap the operands if the other one is the narrow one."

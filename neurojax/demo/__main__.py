@@ -8,6 +8,7 @@ from pathlib import Path
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     console.print("[bold]4. Configure[/bold] the device, and replay its file")
     file = folder / f"{tuned.chip.name}.json"
     configure(tuned).save(file)
-    spikes = _digits.encode(test.inputs, test_key)
+    spikes = _digits.encode(jnp.asarray(test.inputs), test_key)
     replayed = _replay(tuned, file, spikes)
     console.print(replayed, soft_wrap=True)
 

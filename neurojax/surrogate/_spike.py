@@ -186,7 +186,9 @@ def _spike(u: Array, threshold: Array, surrogate: Surrogate, strict: bool) -> Ar
     return _step(u, strict)
 
 
-def _spike_jvp(surrogate, strict, primals, tangents):
+def _spike_jvp(
+    surrogate: Surrogate, strict: bool, primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
     u, threshold = primals
     du, _ = tangents
     return _spike(u, threshold, surrogate, strict), surrogate.derivative(u, threshold) * du
@@ -205,7 +207,12 @@ def _multi_spike(v: Array, threshold: Array, surrogate: Surrogate, max_spikes: i
     return count if max_spikes is None else jnp.minimum(count, max_spikes)
 
 
-def _multi_spike_jvp(surrogate, max_spikes, primals, tangents):
+def _multi_spike_jvp(
+    surrogate: Surrogate,
+    max_spikes: int | None,
+    primals: tuple[Array, Array],
+    tangents: tuple[Any, Any],
+) -> tuple[Array, Array]:
     v, threshold = primals
     dv, dthreshold = tangents
     counts = _multi_spike(v, threshold, surrogate, max_spikes)
