@@ -1,0 +1,6 @@
+"""All benchmarks, one after the other: `python -m benchmarks`, `make bench`."""
+
+from benchmarks import convolution, lif_training
+
+lif_training.main([])
+convolution.main([])
