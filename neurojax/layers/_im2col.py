@@ -90,17 +90,14 @@ def _weight_gradient(ct: Array, x: Array, weight: Any, *, window: Window) -> Arr
     ct = _by_group(ct, window)
     ct = ct.reshape(*ct.shape[: -window.ndim], -1)
     lead = len(shape) - window.ndim - 2
-    shared = [i for i in range(lead) if shape[i] == 1]
-    rows, points = ct.shape[-2:]
-    if lead == len(shared) and rows > points:  # large weights: no copy for each image
-        over = (*range(lead), lead + 2)
-        of_groups = jax.lax.dot_general(
-            columns, ct, ((over, over), ((lead,), (lead,))), precision=HIGHEST
-        )
-        gradient = jnp.expand_dims(of_groups, tuple(range(lead)))
+    shared = tuple(i for i in range(lead) if shape[i] == 1)
+    if lead == len(shared) and not _repeats(ct.shape[-2], columns.shape[-2], columns.shape[-1]):
+        images = (*range(lead), lead + 2)
+        gradient = jax.lax.dot_general(
+            columns, ct, ((images, images), ((lead,), (lead,))), precision=HIGHEST
+        ).reshape(*(1,) * lead, window.groups, columns.shape[-2], ct.shape[-2])
     else:
-        gradient = _one_batch_axis(columns, jnp.swapaxes(ct, -1, -2))
-        gradient = gradient.sum(tuple(shared), keepdims=True)
+        gradient = _one_batch_axis(columns, ct, contract=1).sum(shared, keepdims=True)
     return _from_matrix(jnp.swapaxes(gradient, -1, -2), shape, window)
 
 
@@ -119,18 +116,24 @@ def _input_gradient(ct: Array, x: Any, weight: Array, *, window: Window) -> Arra
 
 
 def _product(matrix: Array, columns: Array) -> Array:
-    """`matrix @ columns` with broadcasting; small matrices are repeated for every image."""
-    rows, points = matrix.shape[-2], columns.shape[-1]
-    if rows > points:
+    """`matrix @ columns` with broadcasting."""
+    rows, inner = matrix.shape[-2:]
+    if not _repeats(rows, inner, columns.shape[-1]):
         return jnp.matmul(matrix, columns, precision=HIGHEST)
-    return _one_batch_axis(matrix, columns)
+    return _one_batch_axis(matrix, columns, contract=0)
 
 
-def _one_batch_axis(a: Array, b: Array) -> Array:
-    """`a @ b` with all leading axes, broadcast, as one: the shape that XLA's fast product takes."""
+def _repeats(rows: int, inner: int, points: int) -> bool:
+    """Whether to repeat the weights for each image: they must be small beside its patches."""
+    return rows * inner <= (rows + inner) * points
+
+
+def _one_batch_axis(a: Array, b: Array, *, contract: int) -> Array:
+    """Product over the last axis of `a` and one of the last two of `b`, with all leading axes as
+    one: the shape for which XLA has a fast product."""
     lead = jnp.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     a, b = (jnp.broadcast_to(m, (*lead, *m.shape[-2:])).reshape(-1, *m.shape[-2:]) for m in (a, b))
-    y = jnp.matmul(a, b, precision=HIGHEST)
+    y = jax.lax.dot_general(a, b, (((2,), (1 + contract,)), ((0,), (0,))), precision=HIGHEST)
     return y.reshape(*lead, *y.shape[-2:])
 
 
