@@ -76,7 +76,8 @@ class Linear(Layer):
         self, state: State, x: Array, *, key: PRNGKeyArray | None = None
     ) -> tuple[State, Array]:
         del key
-        y = jnp.matmul(self.weight, x, precision=jax.lax.Precision.HIGHEST)
+        # x first: with the weights first, XLA copies transposes around the product of a batch.
+        y = jnp.matmul(x, self.weight.T, precision=jax.lax.Precision.HIGHEST)
         return state, y if self.bias is None else y + self.bias
 
     def out_shape(self, in_shape: Shape) -> Shape:

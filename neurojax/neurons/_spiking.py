@@ -154,15 +154,17 @@ class AbstractSpiking(AbstractNeuron):
         return count, spike(v - threshold, self.surrogate, threshold=threshold)
 
     def _after_reset(self, v: Array, events: Array, threshold: Parameter) -> Array:
-        if self.detach_reset:
-            events = jax.lax.stop_gradient(events)
         if self.reset == "none":
             return v
+        if self.detach_reset:
+            events = jax.lax.stop_gradient(events)
         if self.reset == "subtract":
             return v - events * threshold
-        if self.reset == "zero":
-            return (1 - events) * v
-        return (1 - events) * v + events * self.reset_value
+        value = 0.0 if self.reset == "zero" else self.reset_value
+        if self.detach_reset and self.reset_delay is False:
+            # Back-propagation then keeps one bit a neuron of this, not a number.
+            return jnp.where(events > 0, value, v)
+        return (1 - events) * v + events * value
 
 
 def _winner(u: Array) -> Array:
