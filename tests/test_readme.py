@@ -1,4 +1,4 @@
-"""What the documentation shows works: README's examples run, and no link leads nowhere."""
+"""What the documentation shows works: the examples of every page run, and links lead somewhere."""
 
 import re
 import subprocess
@@ -25,16 +25,26 @@ def _anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_readme_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """All python blocks in order, in one namespace, as a reader would type them."""
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(
-        r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE
+def _examples(page: Path) -> list[str]:
+    """Blocks of python, without sessions of the interpreter, which are run as doctests."""
+    return re.findall(
+        r"^```python\n(?!>>>)(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE
     )
-    assert blocks
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if _examples(p)], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """All python blocks of a page in order, in one namespace, as a reader would type them."""
+    monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "__main__"}
-    for number, block in enumerate(blocks, 1):
-        exec(compile(block, f"README.md, example {number}", "exec"), namespace)
+    for number, block in enumerate(_examples(page), 1):
+        exec(compile(block, f"{page.name}, example {number}", "exec"), namespace)
+
+
+def test_readme_has_an_example():
+    assert _examples(ROOT / "README.md")
 
 
 def test_commands_shown_are_targets():

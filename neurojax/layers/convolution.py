@@ -178,6 +178,7 @@ class Conv1d(_Conv):
 
     ndim: ClassVar[int] = 1
     layout: ClassVar[str] = "(channels, length)"
+    __init__ = _Conv.__init__  # for type checkers, which would make up one from the fields
 
 
 class Conv2d(_Conv):
@@ -208,6 +209,7 @@ class Conv2d(_Conv):
 
     ndim: ClassVar[int] = 2
     layout: ClassVar[str] = "(channels, height, width)"
+    __init__ = _Conv.__init__  # as above
 
 
 def _options(

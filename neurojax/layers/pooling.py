@@ -102,11 +102,16 @@ class _MaxPool(_Pool):
         return jnp.where(b > a, b, a)  # the gradient goes to the first of equals, as in PyTorch
 
 
+# The constructors are named again for type checkers, which make up one from the fields for every
+# class without its own.
+
+
 class SumPool1d(_Pool):
     """Sum over windows of one spatial axis. See `SumPool2d`."""
 
     ndim: ClassVar[int] = 1
     layout: ClassVar[str] = "(channels, length)"
+    __init__ = _Pool.__init__
 
 
 class SumPool2d(_Pool):
@@ -114,6 +119,7 @@ class SumPool2d(_Pool):
 
     ndim: ClassVar[int] = 2
     layout: ClassVar[str] = "(channels, height, width)"
+    __init__ = _Pool.__init__
 
 
 class AvgPool1d(_AvgPool):
@@ -121,6 +127,7 @@ class AvgPool1d(_AvgPool):
 
     ndim: ClassVar[int] = 1
     layout: ClassVar[str] = "(channels, length)"
+    __init__ = _Pool.__init__
 
 
 class AvgPool2d(_AvgPool):
@@ -128,6 +135,7 @@ class AvgPool2d(_AvgPool):
 
     ndim: ClassVar[int] = 2
     layout: ClassVar[str] = "(channels, height, width)"
+    __init__ = _Pool.__init__
 
 
 class MaxPool1d(_MaxPool):
@@ -135,6 +143,7 @@ class MaxPool1d(_MaxPool):
 
     ndim: ClassVar[int] = 1
     layout: ClassVar[str] = "(channels, length)"
+    __init__ = _Pool.__init__
 
 
 class MaxPool2d(_MaxPool):
@@ -142,3 +151,4 @@ class MaxPool2d(_MaxPool):
 
     ndim: ClassVar[int] = 2
     layout: ClassVar[str] = "(channels, height, width)"
+    __init__ = _Pool.__init__

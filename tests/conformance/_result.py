@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,21 @@ class Result(NamedTuple):
     difference: str = ""
     expectation: str = ""
     covered: bool = True
+
+
+def attempt(group: str, case: str, results: Callable[[], Iterable[Result]]) -> Iterator[Result]:
+    """The results; if they can't be computed, one more that says why. The other cases go on."""
+    try:
+        yield from results()
+    except Exception as error:  # whatever a recording may hold
+        yield Result(group, case, False, np.inf, f"can't be compared: {in_words(error)}")
+
+
+def in_words(error: Exception) -> str:
+    """An exception in a line."""
+    if isinstance(error, KeyError):
+        return f"there is no {error}"
+    return f"{type(error).__name__}: {error}"
 
 
 def compare(

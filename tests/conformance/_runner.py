@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tests.conformance._result import Result
+from tests.conformance._result import Result, attempt
 
 KNOWN_AREAS = ("torch_neurons", "nir", "dynapcnn", "lava", "cri", "bss2", "qualia")
 
@@ -28,14 +28,9 @@ def covered_areas() -> list[str]:
 
 def run_area(area: str, directory: Path) -> list[Result]:
     """The results of all cases of an area. An area that breaks off is a case that differs."""
-    results: list[Result] = []
-    try:
-        results.extend(importlib.import_module(f"tests.conformance.{area}").run(directory))
-    except Exception as error:  # a recording that can't be read must not hide the other areas
-        results.append(Result("", area, False, np.inf, f"{area}: broke off: {_words(error)}"))
-    if not results:
-        results.append(Result("", area, False, np.inf, f"{area}: no cases found in {directory}"))
-    return results
+    module = importlib.import_module(f"tests.conformance.{area}")
+    results = list(attempt(area, "all", lambda: module.run(directory)))
+    return results or [Result(area, "all", False, np.inf, f"no cases found in {directory}")]
 
 
 def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> int:
@@ -98,7 +93,7 @@ def report(console: Console, area: str, results: Sequence[Result], seconds: floa
     for group, members in groups.items():
         first = next((result for result in members if not result.equal), None)
         if first is not None:
-            differences.append(f"{group}: {first.difference or first.case + ' differs'}")
+            differences.append(f"{group}, {first.case}: {first.difference or 'differs'}")
         table.add_row(
             escape(group),
             str(len(members)),
@@ -116,7 +111,3 @@ def report(console: Console, area: str, results: Sequence[Result], seconds: floa
         for reason in dict.fromkeys(reason for reason, _ in pairs):
             cases = ", ".join(case for other, case in pairs if other == reason)
             console.print(f"{title}: {reason} ({cases})", markup=False, highlight=False)
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

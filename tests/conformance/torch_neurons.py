@@ -21,7 +21,7 @@ import numpy as np
 import neurojax as nj
 from neurojax.surrogate import multi_spike, spike
 from tests.conformance import _torch_models as models
-from tests.conformance._result import Result, compare
+from tests.conformance._result import Result, attempt, compare
 from tests.conformance._torch_models import Numbers, Peer
 
 TOLERANCE = 2e-4
@@ -43,40 +43,40 @@ def run(directory: Path) -> Iterator[Result]:
     """Compares all cases of a directory."""
     index = json.loads((directory / "index.json").read_text(encoding="utf-8"))
     for library, cases in index["cases"].items():
+        yield from attempt(library, "all", ft.partial(_library, directory, library, cases))
+
+
+def _library(directory: Path, library: str, cases: Mapping[str, Case]) -> Iterator[Result]:
+    by_case: dict[str, Arrays] = {}
+    if cases:
         with np.load(directory / f"{library}.npz") as stored:
-            by_case: dict[str, Arrays] = {}
             for key in stored.files:
                 name, _, array = key.rpartition("/")
                 by_case.setdefault(name, {})[array] = stored[key]
-        for name, case in cases.items():
-            yield _result(library, name, case, by_case.get(name, {}))
-
-
-def _result(library: str, name: str, case: Case, arrays: Arrays) -> Result:
-    group, expectation = str(case.get("call")), ""
-    try:
-        peer, numbers = _read(library, case, arrays)
-        if "gx" in arrays:
-            group, expectation = peer.name, models.defect(peer)
-            outcomes = _neuron(peer, numbers, case, arrays)
-        elif "g" in arrays:
-            group, outcomes = "surrogates", _surrogate(peer, arrays, case["params"])
-        elif "v_after" in arrays:
-            group, outcomes = "resets", _membrane_reset(peer, arrays, case["params"])
-            expectation = models.defect(_with_reset(peer, case["params"]))
+    for name, case in cases.items():
+        group = f"{library} {case.get('call')}"
+        if name in by_case:
+            yield from attempt(group, name, ft.partial(_case, library, name, case, by_case[name]))
         else:
-            group, outcomes = "spike functions", _spike_function(peer, arrays, case["params"])
-    except Exception as error:  # one case that can't be run must not hide the others
-        outcomes = [(np.inf, f"{type(error).__name__}: {error}")]
+            yield Result(group, name, False, np.inf, f"there are no arrays in {library}.npz")
+
+
+def _case(library: str, name: str, case: Case, arrays: Arrays) -> Iterator[Result]:
+    peer, numbers = _read(library, case, arrays)
+    params, expectation = case.get("params", {}), ""
+    if "gx" in arrays:
+        group, expectation = peer.name, models.defect(peer)
+        outcomes = _neuron(peer, numbers, case, arrays)
+    elif "g" in arrays:
+        group, outcomes = "surrogates", _surrogate(peer, arrays, params)
+    elif "v_after" in arrays:
+        group, outcomes = "resets", _membrane_reset(peer, arrays, params)
+        expectation = models.defect(_with_reset(peer, params))
+    else:
+        group, outcomes = "spike functions", _spike_function(peer, arrays, params)
     difference = next((text for _, text in outcomes if text), "")
-    return Result(
-        group=f"{library} {group}",
-        case=name,
-        equal=not difference,
-        error=max(error for error, _ in outcomes),
-        difference=f"{library}/{name}: {difference}" if difference else "",
-        expectation=expectation,
-    )
+    error = max(error for error, _ in outcomes)
+    yield Result(f"{library} {group}", name, not difference, error, difference, expectation)
 
 
 def _read(library: str, case: Case, arrays: Arrays) -> tuple[Peer, dict[str, np.ndarray]]:
@@ -84,7 +84,7 @@ def _read(library: str, case: Case, arrays: Arrays) -> tuple[Peer, dict[str, np.
     found = re.match(r"(?:\w+\.)*(\w+)", case["call"])
     name = found.group(1) if found else case["call"]
     numbers, options = {}, {}
-    for key, value in case["params"].items():
+    for key, value in case.get("params", {}).items():
         # The parameters of a surrogate are part of what is compiled, not numbers that flow in.
         if isinstance(value, bool | str) or value is None or (library, key) == ("norse", "alpha"):
             options[key] = value
@@ -97,12 +97,13 @@ def _read(library: str, case: Case, arrays: Arrays) -> tuple[Peer, dict[str, np.
 def _neuron(peer: Peer, numbers: Numbers, case: Case, arrays: Arrays) -> list[Outcome]:
     """Spikes, states and gradients of one run."""
     wanted = {}  # array -> number
-    for array, number in re.findall(r"(gparam\d+)\s*=\s*dL/d(\w+)", case["note"]):
-        if array in arrays:
-            wanted[array] = next(key for key in numbers if key.lower() == number.lower())
+    note, by_name = case.get("note") or "", {key.lower(): key for key in numbers}
+    for array, number in re.findall(r"(gparam\d+)\s*=\s*dL/d(\w+)", note):
+        if array in arrays and number.lower() in by_name:
+            wanted[array] = by_name[number.lower()]
     unnamed = [key for key in arrays if key.startswith("gparam") and key not in wanted]
     if unnamed:
-        raise ValueError(f"the note does not say what {', '.join(unnamed)} is: {case['note']!r}")
+        raise ValueError(f"the note does not say which number {', '.join(unnamed)} is by: {note!r}")
     learned = {key: numbers[key] for key in wanted.values()}
     fixed = {key: value for key, value in numbers.items() if key not in learned}
     weights = {key: arrays[key] for key in ("ws", "wv") if key in arrays}

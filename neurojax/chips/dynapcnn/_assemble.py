@@ -37,7 +37,7 @@ def assemble(
     for origin, core in cores:
         layers[origin.name] = core
         if origin.pool_name is not None:
-            layers[origin.pool_name] = SumPool2d(origin.pool)  # type: ignore[call-arg, arg-type]
+            layers[origin.pool_name] = SumPool2d(origin.pool)
     if flatten is not None:
         layers[flatten] = Flatten()
     names = [*inputs, *layers]
