@@ -57,12 +57,16 @@ class _Pool(Layer):
     def _combine(self, a: Array, b: Array) -> Array:
         return a + b
 
+    def _axes(self) -> Sequence[int]:
+        return range(1, self.ndim + 1)
+
     def _pool(self, x: Array) -> Array:
         # Axis by axis, as strided slices: several times faster than lax.reduce_window on CPU,
         # and so are its derivatives. Rows first, because they lie side by side in memory.
         pads = ((0, 0), *self.padding)
         x = jnp.pad(x, pads, constant_values=self.fill)
-        for axis, (size, stride) in enumerate(zip(self.kernel_size, self.stride, strict=True), 1):
+        for axis in self._axes():
+            size, stride = self.kernel_size[axis - 1], self.stride[axis - 1]
             count = (x.shape[axis] - size) // stride + 1
             taps = [
                 jax.lax.slice_in_dim(x, at, at + (count - 1) * stride + 1, stride, axis)
@@ -100,6 +104,9 @@ class _MaxPool(_Pool):
 
     def _combine(self, a: Array, b: Array) -> Array:
         return jnp.where(b > a, b, a)  # the gradient goes to the first of equals, as in PyTorch
+
+    def _axes(self) -> Sequence[int]:
+        return range(self.ndim, 0, -1)  # the first of equals is the one in the first row
 
 
 # The constructors are named again for type checkers, which make up one from the fields for every

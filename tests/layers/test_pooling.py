@@ -91,3 +91,14 @@ def test_describe():
 def test_refusals(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_maximum_of_equals_in_two_rows():
+    """The first of equals counts by rows: (0, 1) comes before (1, 0)."""
+    x = np.array([[[0, 2, 0], [2, 0, 2]]], np.float32)
+    layer = nj.MaxPool2d((2, 3))
+    gradient = jax.grad(lambda x: layer.step(None, x)[1].sum())(jnp.asarray(x))
+    tx = torch.tensor(x, requires_grad=True)
+    torch.nn.functional.max_pool2d(tx, (2, 3)).sum().backward()
+    np.testing.assert_array_equal(gradient, tx.grad.numpy())
+    assert gradient[0, 0, 1] == 1
