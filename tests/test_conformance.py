@@ -24,7 +24,7 @@ def test_all_recordings_are_equal(golden, area):
     results = _runner.run_area(area, golden / area)
     compared = [result for result in results if result.covered]
     assert compared
-    assert [result.difference for result in compared if not result.equal] == []
+    assert [(result.case, result.difference) for result in compared if not result.equal] == []
 
 
 def test_defects_of_peers_are_named(golden, tmp_path):
@@ -78,7 +78,7 @@ def test_a_tampered_recording_differs(golden, tmp_path, array, change, words):
     _excerpt(golden, tmp_path, "spikingjelly", [LIF], tamper)
     code, text = _main("--recordings", tmp_path)
     assert code == 1
-    assert f"spikingjelly/{LIF}: " + words.format(f"{after[0]:g}", f"{before[0]:g}") in text
+    assert f"spikingjelly LIFNode/{LIF}: " + words.format(f"{after[0]:g}", f"{before[0]:g}") in text
 
 
 def test_a_tampered_parameter_gradient_differs(golden, tmp_path):
@@ -110,6 +110,50 @@ def test_unnamed_arrays_are_not_passed_over(golden, tmp_path):
     code, text = _main("--recordings", tmp_path)
     assert code == 1
     assert "recorded array 'mystery' has no counterpart" in text
+
+
+def test_a_note_without_the_number_of_a_gradient_differs(golden, tmp_path):
+    _excerpt(golden, tmp_path, "spikingjelly", [LIF, PLIF])
+    path = tmp_path / "torch_neurons/index.json"
+    path.write_text(path.read_text().replace("gparam0 = dL/dw", "gparam0 = dL/dgain"))
+    code, text = _main("--recordings", tmp_path)
+    assert code == 1
+    assert f"/{PLIF}: can't be compared: ValueError: the note does not say which number" in text
+    assert "torch_neurons: 1 of 2 equal" in text
+
+
+def test_optional_keys_and_missing_arrays(golden, tmp_path):
+    _excerpt(golden, tmp_path, "spikingjelly", [LIF])
+    path = tmp_path / "torch_neurons/index.json"
+    index = json.loads(path.read_text())
+    cases = index["cases"]["spikingjelly"]
+    cases[LIF].pop("note")
+    cases[LIF].pop("arrays")
+    path.write_text(json.dumps(index))
+    assert _main("--recordings", tmp_path)[0] == 0
+    cases |= {"gone": cases[LIF], "callless": {"params": {}}}
+    index["cases"] |= {"brian": {"a": cases[LIF]}, "sinabs": {}}
+    path.write_text(json.dumps(index))
+    code, text = _main("--recordings", tmp_path)
+    assert code == 1
+    assert "torch_neurons: 1 of 4 equal" in text
+    assert "/gone: there are no arrays in spikingjelly.npz" in text
+    assert "brian/all: can't be compared: FileNotFoundError" in text
+
+
+def test_only_nan_of_a_surrogate_that_overflows_is_passed_over(golden, tmp_path):
+    cases = ["surrogate_sigmoid", "surrogate_atan"]
+
+    def overflow(arrays):
+        for case in cases:
+            arrays[f"{case}/g"][:3] = np.nan
+
+    _excerpt(golden, tmp_path, "snntorch", cases, overflow)
+    code, text = _main("--recordings", tmp_path)
+    assert code == 1
+    assert "torch_neurons: 1 of 2 equal" in text
+    assert "surrogates/surrogate_atan: g differs first at index 0: recorded nan" in text
+    assert "expected of the peer: snnTorch's sigmoid surrogate overflows" in text
 
 
 def test_recordings_with_other_shapes_names_and_numbers(tmp_path):
@@ -164,7 +208,96 @@ def test_an_empty_or_broken_area_differs(tmp_path):
     assert (code, "no cases found" in text) == (1, True)
     (tmp_path / "torch_neurons/index.json").write_text("{")
     code, text = _main("--recordings", tmp_path)
-    assert (code, "broke off: JSONDecodeError" in text) == (1, True)
+    assert (code, "can't be compared: JSONDecodeError" in text) == (1, True)
+
+
+def test_unusual_places(golden, tmp_path, monkeypatch):
+    """Spaces, symbolic links, files nobody reads, and a relative path."""
+    _excerpt(golden, tmp_path, "norse", ["surrogate_tanh_2.0"])
+    here = tmp_path / "my recordings"
+    here.mkdir()
+    (here / "torch_neurons").symlink_to(tmp_path / "torch_neurons", target_is_directory=True)
+    (here / "notes.txt").write_text("")
+    (here / "other").mkdir()
+    (tmp_path / "torch_neurons/notes.json").write_text("[")
+    monkeypatch.chdir(tmp_path)
+    assert _main("--recordings", "my recordings")[0] == 0
+
+
+SPIKES = "IAFSqueeze(spike_threshold=Parameter containing:\n  tensor({}), min_v_mem={})"
+
+
+def _nets(directory, **nets):
+    """Recorded networks on a 2x2 map: name -> (middle of the printed form, what more is known)."""
+    entries, arrays = [], {}
+    for name, (modules, more) in nets.items():
+        info = {"neuron_shape": [1, 2, 2], "threshold": 127.0, "min_v_mem": -127.0}
+        entry = {"name": name, "input_shape": [1, 2, 2], "batch": 1, "layers": {"0": info}}
+        entry["modules"] = f"Sequential(\n  {modules}\n  (1): {SPIKES.format('1.', -1.0)}\n)"
+        entries.append(entry | more)
+        arrays |= {f"{name}/raw/0.weight": np.ones((1, 1, 1, 1), np.float32)}
+        arrays |= {f"{name}/q/0/weight": np.full((1, 1, 1, 1), 127.0)}
+        arrays |= {
+            f"{name}/q/0/v_mem_end": np.zeros((1, 1, 2, 2)),
+            f"{name}/x": np.zeros((3, 1, 2, 2)),
+        }
+        arrays |= {f"{name}/out1": np.zeros((3, 1, 2, 2))}
+    (directory / "dynapcnn").mkdir()
+    (directory / "dynapcnn/networks_v3.json").write_text(json.dumps({"nets": entries}))
+    np.savez(directory / "dynapcnn/networks_v3.npz", **arrays)
+
+
+CONV = "(0): Conv2d(1, 1, kernel_size=(1, 1), stride=(1, 1){}, bias=False)"
+
+
+def test_a_network_that_cannot_be_read_does_not_stop_the_others(tmp_path):
+    _nets(
+        tmp_path,
+        fine=(CONV.format(""), {}),
+        garbled=("(0: Conv2d(", {}),
+        layers=(CONV.format(""), {"layers": {}}),
+        memory=(CONV.format(""), {"memory_summary": {"weather": [1]}}),
+    )
+    (tmp_path / "dynapcnn/discretize_v3.json").write_text("{")
+    (tmp_path / "dynapcnn/config_v3.json.gz").write_bytes(b"")
+    (tmp_path / "dynapcnn/placement_v3.json").write_text('{"cases": [{"candidates": [[0]]}]}')
+    code, text = _main("--recordings", tmp_path)
+    assert code == 1
+    assert "networks_v3/garbled: can't be compared: " in text
+    assert "discretize_v3/all: can't be compared: JSONDecodeError" in text
+    assert "placement_v3/0: can't be compared: there is no 'mapping'" in text
+    assert "config_v3/all: can't be compared: ValueError" in text
+    results = {r.case: r for r in _runner.run_area("dynapcnn", tmp_path / "dynapcnn")}
+    assert [results[f"fine: {part}"].equal for part in ("first call", "second call")] == [True] * 2
+    assert results["layers"].difference == "1 cores, recorded 0"
+    assert "weather" in results["memory: memory_summary"].difference
+    assert results["memory: second call"].equal
+
+
+def test_what_sinabs_accepts_and_no_chip_computes_is_named(tmp_path):
+    _nets(
+        tmp_path,
+        grouped=(CONV.format(", dilation=(2, 2)"), {}),
+        unknown=(CONV.format(", padding_mode=circular"), {}),
+    )
+    code, text = _main("--recordings", tmp_path)
+    assert code == 0, text
+    assert "expected of the peer: sinabs accepts groups, dilation and padded pools" in text
+    assert "not compared yet: padding_mode=circular is not covered (networks_v3 unknown)" in text
+
+
+def test_neurons_with_a_limit_of_spikes(tmp_path):
+    more = {"layers": {"0": {"neuron_shape": [1, 2, 2], "threshold": 127.0, "min_v_mem": -127.0}}}
+    more["layers"]["0"]["spike_fn"] = "MaxSpike(max_num_spikes_per_bin=3)"
+    _nets(tmp_path, limited=(CONV.format(""), more))
+    path = tmp_path / "dynapcnn/networks_v3.npz"
+    arrays = dict(np.load(path))
+    arrays["limited/x"][:] = 5  # five thresholds a step: three spikes, two are left
+    arrays["limited/out1"][:] = 3
+    arrays["limited/q/0/v_mem_end"][:] = 2 * 6 * 127
+    np.savez(path, **arrays)
+    code, text = _main("--recordings", tmp_path)
+    assert (code, "dynapcnn: 3 of 3 equal" in text) == (0, True), text
 
 
 def test_what_is_not_covered_is_listed_and_does_not_differ(golden, monkeypatch):

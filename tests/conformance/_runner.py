@@ -93,7 +93,7 @@ def report(console: Console, area: str, results: Sequence[Result], seconds: floa
     for group, members in groups.items():
         first = next((result for result in members if not result.equal), None)
         if first is not None:
-            differences.append(f"{group}, {first.case}: {first.difference or 'differs'}")
+            differences.append(f"{group}/{first.case}: {first.difference or 'differs'}")
         table.add_row(
             escape(group),
             str(len(members)),

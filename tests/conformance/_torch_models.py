@@ -88,6 +88,36 @@ class MembraneReset(nj.Layer):
         return self.neuron.out_shape(in_shape)
 
 
+class FilteredState(NamedTuple):
+    """State of a neuron behind a synapse."""
+
+    synapse: Any
+    neuron: Any
+
+
+class Filtered(nj.Layer):
+    """A neuron behind a synapse, which also filters what comes back to it."""
+
+    synapse: nj.Layer
+    neuron: nj.Layer
+
+    def init(self, in_shape: tuple[int, ...]) -> FilteredState:
+        return FilteredState(self.synapse.init(in_shape), self.neuron.init(in_shape))
+
+    def prepare(self, key: Any) -> Filtered:
+        return Filtered(self.synapse.prepare(key), self.neuron.prepare(key))
+
+    def step(
+        self, state: FilteredState, x: jax.Array, *, key: Any = None
+    ) -> tuple[FilteredState, jax.Array]:
+        synapse, x = self.synapse.step(state.synapse, x, key=key)
+        neuron, spikes = self.neuron.step(state.neuron, x, key=key)
+        return FilteredState(synapse, neuron), spikes
+
+    def out_shape(self, in_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return self.neuron.out_shape(in_shape)
+
+
 # What the libraries take for a parameter that a call leaves out.
 DEFAULTS: dict[str, dict[str, float]] = {
     "spikingjelly": {"v_threshold": 1.0, "v_reset": 0.0, "tau": 2.0, "init_tau": 2.0},
@@ -131,6 +161,14 @@ def defect(peer: Peer) -> str:
         return "snnTorch's RSynaptic ignores reset_delay=False"
     if peer.library == "sinabs" and membrane_reset_value(peer.option("reset_fn", "")):
         return "sinabs' MembraneReset adds its value to every neuron"
+    return ""
+
+
+def overflow(peer: Peer) -> str:
+    """The cause of recorded gradients of nan, or ""."""
+    surrogate = str(peer.option("surrogate", peer.name))
+    if peer.library == "snntorch" and surrogate.startswith("sigmoid"):
+        return "snnTorch's sigmoid surrogate overflows far below the threshold: gradients of nan"
     return ""
 
 
@@ -313,7 +351,7 @@ def _sinabs(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
         raise ValueError(f"no model of sinabs' {reset}")
     if not offset:
         spiking |= bound
-    before: dict[str, nj.Layer] = {}
+    synapse_of_alif: nj.Layer | None = None
     states = {"v": "v"}
     if kind == "ALIF":
         if "tau_syn" in n:
@@ -322,7 +360,7 @@ def _sinabs(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
             decay = jnp.exp(-1 / n["tau_syn"])
             if normalize:
                 decay = decay * (1 - jnp.exp(-1 / n["tau_mem"]))
-            before["synapse"] = neurons.LI(decay=decay, gain=decay)
+            synapse_of_alif = neurons.LI(decay=decay, gain=decay)
             leak["normalize_input"] = False
         neuron = neurons.AdaptiveLIF(
             **leak, tau_adapt=n["tau_adapt"], adaptation=n["adapt_scale"], **spiking
@@ -342,13 +380,16 @@ def _sinabs(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
         raise ValueError(f"no model of sinabs' {peer.name}")
     if offset:
         neuron = MembraneReset(neuron, offset, n.get("min_v_mem"))
+    if synapse_of_alif is not None:
+        neuron = Filtered(synapse_of_alif, neuron)
+        states = {name: f"neuron.{field}" for name, field in states.items()} | {
+            "i_syn": "synapse.v"
+        }
     if peer.name.endswith("Recurrent"):
         neuron = _recurrent(neuron, n)
-    model = _model(in_shape, neuron, states, **before)
+    model = _model(in_shape, neuron, states)
     if kind == "ALIF":
         probe, _ = model.states["b"]
         threshold = lambda b: n["spike_threshold"] + n["adapt_scale"] * b  # noqa: E731
         model.states["spike_threshold"] = (probe, threshold)
-        if before:
-            model.states["i_syn"] = ("synapse.v", _same)
     return model

@@ -63,12 +63,15 @@ def _library(directory: Path, library: str, cases: Mapping[str, Case]) -> Iterat
 
 def _case(library: str, name: str, case: Case, arrays: Arrays) -> Iterator[Result]:
     peer, numbers = _read(library, case, arrays)
-    params, expectation = case.get("params", {}), ""
+    params = case.get("params", {})
+    overflow = any(np.isnan(array).any() for array in arrays.values()) and models.overflow(peer)
+    expectation = overflow or ""
     if "gx" in arrays:
-        group, expectation = peer.name, models.defect(peer)
-        outcomes = _neuron(peer, numbers, case, arrays)
+        group, defect = peer.name, models.defect(peer)
+        expectation = "; ".join(filter(None, [defect, expectation]))
+        outcomes = _neuron(peer, numbers, case, arrays, finite=not overflow)
     elif "g" in arrays:
-        group, outcomes = "surrogates", _surrogate(peer, arrays, params)
+        group, outcomes = "surrogates", _surrogate(peer, arrays, params, finite=not overflow)
     elif "v_after" in arrays:
         group, outcomes = "resets", _membrane_reset(peer, arrays, params)
         expectation = models.defect(_with_reset(peer, params))
@@ -94,7 +97,18 @@ def _read(library: str, case: Case, arrays: Arrays) -> tuple[Peer, dict[str, np.
     return Peer(library, name, tuple(sorted(options.items())), case["call"]), numbers
 
 
-def _neuron(peer: Peer, numbers: Numbers, case: Case, arrays: Arrays) -> list[Outcome]:
+def _gradient(
+    name: str, recorded: np.ndarray, got: jax.Array, *, finite: bool, **tolerance: float
+) -> Outcome:
+    """Compares a gradient; unless recordings are `finite`, only where they hold a number."""
+    if not finite and recorded.shape == got.shape:
+        recorded = np.where(np.isnan(recorded) & np.isfinite(got), got, recorded)
+    return compare(name, recorded, got, **tolerance)
+
+
+def _neuron(
+    peer: Peer, numbers: Numbers, case: Case, arrays: Arrays, *, finite: bool
+) -> list[Outcome]:
     """Spikes, states and gradients of one run."""
     wanted = {}  # array -> number
     note, by_name = case.get("note") or "", {key.lower(): key for key in numbers}
@@ -113,11 +127,13 @@ def _neuron(peer: Peer, numbers: Numbers, case: Case, arrays: Arrays) -> list[Ou
     spiking = models.spiking(peer)
     exact = {} if spiking else CLOSE
     outcomes = [compare("spikes" if spiking else "output", arrays["s"], got.pop("s"), **exact)]
-    outcomes.append(compare("input gradient gx", arrays["gx"], got.pop("gx"), **CLOSE))
+    mine = got.pop("gx")
+    outcomes.append(_gradient("input gradient gx", arrays["gx"], mine, finite=finite, **CLOSE))
     for array, key in wanted.items():
         mine = got.pop(f"gradient of {key}")
         text = f"gradient {array} by {key}"
-        outcomes.append(compare(text, arrays[array], mine, atol=TOLERANCE, rtol=TOLERANCE))
+        relative = {"atol": TOLERANCE, "rtol": TOLERANCE}
+        outcomes.append(_gradient(text, arrays[array], mine, finite=finite, **relative))
     known = {"x", "s", "gx", *wanted, *weights, *WEIGHTS}
     for array in arrays.keys() - known - got.keys():
         outcomes.append((np.inf, f"recorded array '{array}' has no counterpart"))
@@ -151,7 +167,9 @@ def _values_and_gradients(
     return values | named | {"gx": gradients[1]}
 
 
-def _surrogate(peer: Peer, arrays: Arrays, params: Mapping[str, Any]) -> list[Outcome]:
+def _surrogate(
+    peer: Peer, arrays: Arrays, params: Mapping[str, Any], *, finite: bool
+) -> list[Outcome]:
     """A table of spikes and derivatives: by u = v - threshold (`x`), or by v."""
     params = dict(params)
     threshold = params.pop("threshold", None)
@@ -169,7 +187,8 @@ def _surrogate(peer: Peer, arrays: Arrays, params: Mapping[str, Any]) -> list[Ou
     fire = lambda u: spike(u, surrogate, strict=STRICT[peer.library])  # noqa: E731
     y, pull = jax.vjp(fire, jnp.asarray(arrays["x"]))
     (g,) = pull(jnp.ones_like(y))
-    return [compare("spikes", arrays["y"], y), compare("g", arrays["g"], g, atol=TOLERANCE)]
+    slope = _gradient("g", arrays["g"], g, finite=finite, atol=TOLERANCE)
+    return [compare("spikes", arrays["y"], y), slope]
 
 
 def _count(v: jax.Array, text: str, threshold: float) -> jax.Array:
