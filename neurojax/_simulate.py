@@ -13,15 +13,20 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax import _schedule
+from neurojax._arguments import (
+    check_inputs,
+    check_key,
+    check_options,
+    check_state,
+    resolve_probes,
+)
 from neurojax._graph import nearest
 from neurojax._network import Network, NetworkState, check_finite, layer_keys
-from neurojax._probe import Probe, Target, finish, recorder
+from neurojax._probe import Probe, finish, recorder
 from neurojax._schedule import Carry, Plan, Values
-from neurojax._table import shape_text
 
 Checkpoint = int | str | tuple[int, ...] | None
 
@@ -113,14 +118,14 @@ def _run(
     checkpoint: Checkpoint,
     unroll: int,
 ) -> Run:
-    _check_options(schedule, unroll)
-    named = _check_inputs(network, inputs)
-    targets = _resolve(network, probes)
-    _check_key(network, key)
+    check_options(schedule, unroll)
+    named = check_inputs(network, inputs)
+    targets = resolve_probes(network, probes)
+    check_key(network, key)
     steps, batch = next(iter(named.values())).shape[:2]
     if state is None:
         state = network.init(batch, jnp.result_type(*named.values()))
-    _check_state(network, state, batch)
+    check_state(network, state, batch)
     prepared = network.prepare(key)
     random = [name for name in prepared.names if prepared[name].needs_key]
     keys = {} if key is None else {name: layer_keys(key, name)[1] for name in random}
@@ -221,110 +226,3 @@ def _check_same_type(name: str, before: Any, after: Any) -> None:
                 "because inputs and parameters differ in type; cast the one or the other: "
                 "network.astype(dtype), inputs.astype(dtype)"
             )
-
-
-def _check_inputs(network: Network, inputs: Any) -> Values:
-    shapes = network.inputs
-    if not isinstance(inputs, Mapping):
-        if len(shapes) > 1:
-            raise ValueError(f"the network has inputs {sorted(shapes)}; pass a dict of arrays")
-        inputs = {next(iter(shapes)): inputs}
-    if set(inputs) != set(shapes):
-        raise ValueError(f"inputs {sorted(inputs)} given, but the network takes {sorted(shapes)}")
-    named = {}
-    for name, array in inputs.items():
-        shape = shapes[name]
-        if array.ndim != len(shape) + 2 or array.shape[2:] != shape:
-            raise ValueError(
-                f"input '{name}' has shape {array.shape}, but must be [time, batch, "
-                f"{', '.join(map(str, shape))}]: time first, batch second, then "
-                f"{shape_text(shape)}" + _batch_hint(array.shape, shape)
-            )
-        if array.shape[0] == 0:
-            raise ValueError(f"input '{name}' has no time steps (shape {array.shape})")
-        if array.shape[1] == 0:
-            raise ValueError(f"input '{name}' has an empty batch (shape {array.shape})")
-        if not jnp.issubdtype(array.dtype, jnp.floating):
-            array = array.astype(jnp.float32)
-        named[name] = array
-    if len({array.shape[:2] for array in named.values()}) > 1:
-        found = {name: array.shape[:2] for name, array in named.items()}
-        raise ValueError(f"the inputs differ in [time, batch]: {found}")
-    return named
-
-
-def _batch_hint(found: tuple[int, ...], shape: tuple[int, ...]) -> str:
-    if found[1:] == shape:
-        return "; for a single sample add a batch axis: inputs[:, None]"
-    return ""
-
-
-def _check_options(schedule: str, unroll: int) -> None:
-    if schedule not in ("auto", "step", "layer"):
-        raise ValueError(f"schedule={schedule!r} must be 'auto', 'step' or 'layer'")
-    if not isinstance(unroll, int) or unroll < 1:
-        raise ValueError(f"unroll={unroll!r} must be an integer >= 1")
-
-
-def _check_key(network: Network, key: PRNGKeyArray | None) -> None:
-    random = [name for name in network.names if network[name].needs_key]
-    if random and key is None:
-        layers = ", ".join(f"'{name}' ({type(network[name]).__name__})" for name in random)
-        raise ValueError(
-            f"these layers draw random numbers: {layers}; pass simulate(..., "
-            "key=jax.random.key(0)), or switch dropout off with "
-            "equinox.nn.inference_mode(network)"
-        )
-
-
-def _check_state(network: Network, state: NetworkState, batch: int) -> None:
-    for name in network.names:
-        for leaf in jax.tree.leaves(state.layers.get(name)):
-            if np.ndim(leaf) == 0 or leaf.shape[0] != batch:
-                raise ValueError(
-                    f"state of layer '{name}' has shape {np.shape(leaf)}, but the batch of the "
-                    f"inputs is {batch}; start from network.init(batch) or keep the batch size"
-                )
-
-
-def _resolve(network: Network, probes: Iterable[Probe | str]) -> tuple[Target, ...]:
-    """Probes with their layers and fields looked up; all unknown ones are reported at once."""
-    targets: list[Target] = []
-    problems = []
-    for probe in probes:
-        probe = Probe(probe) if isinstance(probe, str) else probe
-        layer, field = _split_path(network, probe.path)
-        if layer is None:
-            problems.append(
-                f"probe '{probe.path}': no such layer; {nearest(probe.path, network.names)}"
-            )
-            continue
-        if field == ("output",):
-            field = ()
-        known = state_fields(network[layer].init(network.in_shape(layer)))
-        if field and ".".join(field) not in known:
-            hint = nearest(".".join(field), known) if known else "it has no state, only an output"
-            problems.append(f"probe '{probe.path}': layer '{layer}' has no such field; {hint}")
-            continue
-        target = Target(probe, layer, field)
-        if probe.name in {t.probe.name for t in targets}:
-            problems.append(f"probe '{probe.name}' is given more than once")
-        targets.append(target)
-    if problems:
-        raise ValueError("\n".join(problems))
-    return tuple(targets)
-
-
-def _split_path(network: Network, path: str) -> tuple[str | None, tuple[str, ...]]:
-    """Layer name (which may contain dots) and field path; the longest layer name wins."""
-    parts = path.split(".")
-    for n in range(len(parts), 0, -1):
-        if ".".join(parts[:n]) in network:
-            return ".".join(parts[:n]), tuple(parts[n:])
-    return None, ()
-
-
-def state_fields(state: Any) -> list[str]:
-    """Paths of the arrays in a layer's state, as probes name them."""
-    paths = jax.tree_util.tree_leaves_with_path(state)
-    return [jax.tree_util.keystr(path).lstrip(".") for path, _ in paths]

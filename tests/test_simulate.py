@@ -224,6 +224,15 @@ def test_state_of_another_batch_size_is_refused(net, x):
         nj.simulate(net, x[:, :1], state=run.state)
 
 
+def test_state_of_another_network_is_refused(net, x):
+    other = nj.simulate(nj.Sequential((2,), third=Count()), x)
+    with pytest.raises(ValueError, match="the state holds layers \\['third'\\]"):
+        nj.simulate(net, x, state=other.state)
+    wider = nj.simulate(nj.Sequential((5,), first=Count(), second=Count()), jnp.ones((1, 3, 5)))
+    with pytest.raises(ValueError, match="state of layer 'first' has shapes"):
+        nj.simulate(net, x, state=wider.state)
+
+
 def test_unknown_trace_is_refused(net, x):
     run = nj.simulate(net, x, probes=["first.total"])
     with pytest.raises(KeyError, match=r"did you mean 'first\.total'"):
