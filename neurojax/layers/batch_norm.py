@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -45,6 +45,8 @@ class BatchNorm(Switchable):
         S. Ioffe and C. Szegedy, "Batch normalization", ICML 2015. As in PyTorch, the variance that
         normalises is the biased one, the running variance takes the unbiased one.
     """
+
+    buffers: ClassVar[tuple[str, ...]] = ("running_mean", "running_var")
 
     weight: Float[Array, " channels"] | None
     bias: Float[Array, " channels"] | None

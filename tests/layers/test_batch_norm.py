@@ -199,3 +199,10 @@ def test_folding_refuses_with_every_reason():
 def test_refusals(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_running_statistics_are_not_trained():
+    net = nj.Sequential((3,), norm=nj.BatchNorm(3))
+    mask = nj.train.trainable_mask(net)["norm"]
+    assert mask.weight and mask.bias
+    assert not mask.running_mean and not mask.running_var
