@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""Options of `jax.jit` for what is compiled to run once."""
+
 
 class Result(NamedTuple):
     """Outcome of one recorded case.

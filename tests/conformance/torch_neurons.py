@@ -21,7 +21,7 @@ import numpy as np
 import neurojax as nj
 from neurojax.surrogate import multi_spike, spike
 from tests.conformance import _torch_models as models
-from tests.conformance._result import Result, attempt, compare
+from tests.conformance._result import QUICK, Result, attempt, compare
 from tests.conformance._torch_models import Numbers, Peer
 
 TOLERANCE = 2e-4
@@ -30,9 +30,6 @@ CLOSE = {"atol": TOLERANCE, "rtol": 1e-5}
 
 WEIGHTS = ("w_in", "w_rec", "b_rec", "V")
 STRICT = {"spikingjelly": False, "snntorch": True, "norse": True, "sinabs": False}
-
-# Nearly all the time goes into compiling, once for every kind of neuron.
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 Case = Mapping[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -146,6 +143,7 @@ def _arrays(numbers: Numbers) -> dict[str, jax.Array]:
     return {key: jnp.asarray(value) for key, value in numbers.items()}
 
 
+# Nearly all the time goes into compiling, once for every kind of neuron.
 @ft.partial(jax.jit, static_argnames="peer", compiler_options=QUICK)
 def _values_and_gradients(
     peer: Peer, learned: Numbers, fixed: Numbers, x: jax.Array, weights: Mapping[str, jax.Array]
