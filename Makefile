@@ -56,7 +56,7 @@ test: $(VENV)/.test-stamp ## all tests
 	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST)
 
 conformance: $(VENV)/.test-stamp ## compare with recordings: RECORDINGS=dir AREA=name
-	$(BIN)/python -m tests.conformance --recordings $(RECORDINGS) $(if $(AREA),--area $(AREA))
+	$(BIN)/python -m tests.conformance --recordings "$(RECORDINGS)" $(if $(AREA),--area $(AREA))
 
 bench: $(VENV)/.bench-stamp ## compare the speed with other libraries
 	for source in benchmarks/[a-z]*.py; do \
