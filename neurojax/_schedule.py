@@ -38,6 +38,14 @@ class Carry(NamedTuple):
     t: Int[Array, ""]  # steps since the beginning of this run
 
 
+class Moved(NamedTuple):
+    """What some layers change in a step, by name: all that a scan over them has to carry."""
+
+    layers: dict[str, Any]
+    delayed: Values
+    recordings: Values
+
+
 class Plan(NamedTuple):
     """What stays the same over the time steps of a run."""
 
@@ -75,14 +83,15 @@ def choose(network: Network, state: NetworkState, steps: int, batch: int, backen
 
 def run_steps(plan: Plan, carry: Carry, inputs: Values) -> tuple[Carry, Values]:
     """Schedule `"step"`: one scan over the whole network. Returns outputs and full traces."""
-    return _scan(plan, plan.network.names, carry, inputs, wanted=plan.network.outputs)
+    moved, values = _scan(plan, plan.network.names, carry, inputs, wanted=plan.network.outputs)
+    return _advanced(carry, moved, inputs), values
 
 
 def run_layers(plan: Plan, carry: Carry, inputs: Values) -> tuple[Carry, Values]:
     """Schedule `"layer"`: one stage after the other, each over all time steps."""
     network = plan.network
-    sequences, t_end = dict(inputs), carry
-    traces: Values = {}
+    sequences, traces = dict(inputs), {}  # type: tuple[Values, Values]
+    moved = Moved({}, {}, {})
     for stage in network.stages:
         inner = {name for name in stage}
         feeding = {e.source for name in stage for e in network.incoming(name) if not e.recurrent}
@@ -94,21 +103,25 @@ def run_layers(plan: Plan, carry: Carry, inputs: Values) -> tuple[Carry, Values]
             for n in late
         }
         name = stage[0]
-        # Every stage starts at the same time: random draws and thinned recordings depend on it.
-        start = t_end._replace(t=carry.t, state=t_end.state._replace(steps=carry.state.steps))
         if len(stage) == 1 and carry.state.layers[name] is None and not _feeds_itself(plan, name):
-            stage_carry, values = _all_at_once(plan, name, start, external)
+            stage_moved, values = _all_at_once(plan, name, carry, external)
         else:
-            stage_carry, values = _scan(plan, stage, start, external, wanted=stage)
-        delayed = dict(stage_carry.state.delayed)
-        delayed |= {n: values[n][-1] for n in stage if n in delayed}
-        t_end = stage_carry._replace(state=stage_carry.state._replace(delayed=delayed))
+            stage_moved, values = _scan(plan, stage, carry, external, wanted=stage)
+        moved = Moved(*(old | new for old, new in zip(moved, stage_moved, strict=True)))
         sequences |= {n: values[n] for n in stage}
         traces |= {n: v for n, v in values.items() if n not in stage}
+    return _advanced(carry, moved, inputs), {n: sequences[n] for n in network.outputs} | traces
+
+
+def _advanced(carry: Carry, moved: Moved, inputs: Values) -> Carry:
+    """The carry after the time steps of `inputs`."""
     steps = next(iter(inputs.values())).shape[0]
-    state = t_end.state._replace(steps=carry.state.steps + steps)
-    outputs = {name: sequences[name] for name in network.outputs}
-    return t_end._replace(state=state, t=carry.t + steps), outputs | traces
+    state = NetworkState(
+        {**carry.state.layers, **moved.layers},
+        {**carry.state.delayed, **moved.delayed},
+        carry.state.steps + steps,
+    )
+    return Carry(state, {**carry.recordings, **moved.recordings}, carry.t + steps)
 
 
 def step_layer(
@@ -158,40 +171,47 @@ def gather(plan: Plan, name: str, now: Values, delayed: Values) -> Inputs:
 
 def _scan(
     plan: Plan, names: Sequence[str], carry: Carry, inputs: Values, *, wanted: Sequence[str]
-) -> tuple[Carry, Values]:
+) -> tuple[Moved, Values]:
     """Steps some layers together over time. Stacks the wanted outputs and the full traces."""
     targets = [target for target in plan.targets if target.layer in names]
+    start = Moved(
+        {name: carry.state.layers[name] for name in names},
+        {name: value for name, value in carry.state.delayed.items() if name in names},
+        {t.probe.name: carry.recordings[t.probe.name] for t in targets if t.in_carry},
+    )
+    # Small networks feel every operation in the loop, so steps are counted only where it matters.
+    counted = start.recordings or any(name in plan.keys for name in names)
+    steps = next(iter(inputs.values())).shape[0]
+    count = jnp.arange(steps) if counted else None
 
-    def body(carry: Carry, now: Values) -> tuple[Carry, Values]:
-        state, recordings, t = carry
-        layers, values, traces = dict(state.layers), dict(now), {}
+    def body(moved: Moved, now: tuple[Values, Array | None]) -> tuple[Moved, Values]:
+        values, i = dict(now[0]), 0 if now[1] is None else now[1]
+        layers, recordings, traces = dict(moved.layers), dict(moved.recordings), {}
         for name in names:
-            x = gather(plan, name, values, state.delayed)
-            layers[name], values[name] = step_layer(plan, name, layers[name], x, state.steps)
+            x = gather(plan, name, values, moved.delayed)
+            step = carry.state.steps + i
+            layers[name], values[name] = step_layer(plan, name, layers[name], x, step)
         for target in targets:
             value = target.read(layers[target.layer], values[target.layer])
+            name = target.probe.name
             if target.in_carry:
                 update = recorder(target.probe).update
-                recordings = recordings | {
-                    target.probe.name: update(recordings[target.probe.name], value, t)
-                }
+                recordings[name] = update(recordings[name], value, carry.t + i)
             else:
                 traces[_trace_name(target)] = value
-        delayed = {n: values[n] if n in names else old for n, old in state.delayed.items()}
-        state = NetworkState(layers, delayed, state.steps + 1)
-        return Carry(state, recordings, t + 1), {n: values[n] for n in wanted} | traces
+        delayed = {name: values[name] for name in moved.delayed}
+        return Moved(layers, delayed, recordings), {n: values[n] for n in wanted} | traces
 
-    return jax.lax.scan(body, carry, inputs, unroll=plan.unroll)
+    return jax.lax.scan(body, start, (inputs, count), unroll=plan.unroll)
 
 
-def _all_at_once(plan: Plan, name: str, carry: Carry, inputs: Values) -> tuple[Carry, Values]:
+def _all_at_once(plan: Plan, name: str, carry: Carry, inputs: Values) -> tuple[Moved, Values]:
     """Applies a layer without memory to all time steps at once."""
     x = gather(plan, name, inputs, {})
     steps = jax.tree.leaves(x)[0].shape[0]
-    first = carry.state.steps
     apply = lambda x, step: step_layer(plan, name, None, x, step)[1]  # noqa: E731
-    y = jax.vmap(apply)(x, first + jnp.arange(steps))
-    values, recordings = {name: y}, dict(carry.recordings)
+    y = jax.vmap(apply)(x, carry.state.steps + jnp.arange(steps))
+    values, recordings = {name: y}, {}
     for target in plan.targets:
         if target.layer != name:
             continue
@@ -200,9 +220,10 @@ def _all_at_once(plan: Plan, name: str, carry: Carry, inputs: Values) -> tuple[C
             continue
         # Through the same recorder, one step after the other, so that both schedules round alike.
         recordings[target.probe.name] = _record(
-            target, recordings[target.probe.name], y, carry.t + jnp.arange(steps)
+            target, carry.recordings[target.probe.name], y, carry.t + jnp.arange(steps)
         )
-    return carry._replace(recordings=recordings), values
+    delayed = {name: y[-1]} if name in carry.state.delayed else {}
+    return Moved({name: None}, delayed, recordings), values
 
 
 def _record(target: Target, recording: Array, values: Array, times: Array) -> Array:
