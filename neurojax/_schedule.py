@@ -25,7 +25,7 @@ Inputs = Array | tuple[Array, ...]
 
 
 # Found on 2 CPU cores over 17 networks, see docs/simulate.md.
-WEIGHTS_PER_OUTPUT = 8
+WEIGHTS_PER_OUTPUT = 4
 FREE_OUTPUTS = 3_500
 MAX_BYTES = {"cpu": 2**28, "other": 2**30}
 

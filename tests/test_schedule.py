@@ -305,7 +305,7 @@ def test_checkpoints_bound_the_memory_of_the_backward_pass(schedule):
         ((500, 16, 64, 128), "layer"),
         ((25, 64, 784, 512), "layer"),
         ((2000, 32, 64, 256), "layer"),
-        ((100, 128, 700, 256), "step"),
+        ((200, 64, 256, 512), "layer"),
         ((100, 256, 128, 128), "step"),
         ((1000, 8, 32, 32), "layer"),
         ((50, 256, 784, 1024), "step"),
