@@ -11,7 +11,7 @@ from neurojax import (
     train as train,
 )
 from neurojax._graph import Edge as Edge
-from neurojax._layer import BATCH_AXIS as BATCH_AXIS, Layer as Layer
+from neurojax._layer import BATCH_AXIS as BATCH_AXIS, Layer as Layer, parameter as parameter
 from neurojax._network import (
     Network as Network,
     NetworkState as NetworkState,

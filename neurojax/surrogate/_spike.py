@@ -2,9 +2,9 @@
 
 A spike is a step of the membrane potential, and the derivative of a step is zero wherever it
 exists. Training by gradient descent replaces that derivative, and only the derivative, by a
-pseudo-derivative
-g: the primal here is always the exact 0, 1 or count, never a soft value. The rule is attached by
-`jax.custom_jvp`, so it works in forward mode, reverse mode and any nesting of the two.
+pseudo-derivative g: the primal here is always the exact 0, 1 or count, never a soft value. The rule
+is attached by `jax.custom_jvp`, so it works in forward mode, reverse mode and any nesting of the
+two.
 
 References:
     E. O. Neftci, H. Mostafa and F. Zenke, "Surrogate gradient learning in spiking neural networks",
