@@ -124,7 +124,32 @@ def _advanced(carry: Carry, moved: Moved, inputs: Values) -> Carry:
     return Carry(state, {**carry.recordings, **moved.recordings}, carry.t + steps)
 
 
-def step_layer(
+def step_layers(
+    plan: Plan,
+    names: Sequence[str],
+    layers: Mapping[str, Any],
+    delayed: Values,
+    now: Values,
+    step: Int[Array, ""],
+) -> tuple[dict[str, Any], Values]:
+    """One time step of some layers, in order: their new states, and all values by name.
+
+    Args:
+        plan: What stays the same over time.
+        names: The layers to step.
+        layers: Their states.
+        delayed: Outputs of the step before, of the sources of recurrent edges.
+        now: Values of this step that come from elsewhere: inputs, and other layers' outputs.
+        step: Time steps since the beginning.
+    """
+    states, values = dict(layers), dict(now)
+    for name in names:
+        x = _gather(plan, name, values, delayed)
+        states[name], values[name] = _step_layer(plan, name, states[name], x, step)
+    return states, values
+
+
+def _step_layer(
     plan: Plan, name: str, state: Any, x: Any, step: Int[Array, ""]
 ) -> tuple[Any, Array]:
     """One time step of one layer for the whole batch."""
@@ -151,7 +176,7 @@ def _feeds_itself(plan: Plan, name: str) -> bool:
     return any(edge.source == name for edge in plan.network.incoming(name))
 
 
-def gather(plan: Plan, name: str, now: Values, delayed: Values) -> Inputs:
+def _gather(plan: Plan, name: str, now: Values, delayed: Values) -> Inputs:
     """Input of a layer: the sum over its incoming edges, or a tuple of them."""
     edges = plan.network.incoming(name)
     values = []
@@ -185,12 +210,10 @@ def _scan(
     count = jnp.arange(steps) if counted else None
 
     def body(moved: Moved, now: tuple[Values, Array | None]) -> tuple[Moved, Values]:
-        values, i = dict(now[0]), 0 if now[1] is None else now[1]
-        layers, recordings, traces = dict(moved.layers), dict(moved.recordings), {}
-        for name in names:
-            x = gather(plan, name, values, moved.delayed)
-            step = carry.state.steps + i
-            layers[name], values[name] = step_layer(plan, name, layers[name], x, step)
+        i = 0 if now[1] is None else now[1]
+        step = carry.state.steps + i
+        layers, values = step_layers(plan, names, moved.layers, moved.delayed, now[0], step)
+        recordings, traces = dict(moved.recordings), {}
         for target in targets:
             value = target.read(layers[target.layer], values[target.layer])
             name = target.probe.name
@@ -207,9 +230,9 @@ def _scan(
 
 def _all_at_once(plan: Plan, name: str, carry: Carry, inputs: Values) -> tuple[Moved, Values]:
     """Applies a layer without memory to all time steps at once."""
-    x = gather(plan, name, inputs, {})
+    x = _gather(plan, name, inputs, {})
     steps = jax.tree.leaves(x)[0].shape[0]
-    apply = lambda x, step: step_layer(plan, name, None, x, step)[1]  # noqa: E731
+    apply = lambda x, step: _step_layer(plan, name, None, x, step)[1]  # noqa: E731
     y = jax.vmap(apply)(x, carry.state.steps + jnp.arange(steps))
     values, recordings = {name: y}, {}
     for target in plan.targets:

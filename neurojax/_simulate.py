@@ -125,7 +125,8 @@ def _run(
     steps, batch = next(iter(named.values())).shape[:2]
     if state is None:
         state = network.init(batch, jnp.result_type(*named.values()))
-    check_state(network, state, batch)
+    else:
+        check_state(network, state, batch)
     prepared = network.prepare(key)
     random = [name for name in prepared.names if prepared[name].needs_key]
     keys = {} if key is None else {name: layer_keys(key, name)[1] for name in random}
@@ -199,12 +200,9 @@ def _one_step(plan: Plan, state: NetworkState, inputs: Values) -> dict[str, jax.
     network = plan.network
 
     def step(state: NetworkState, inputs: Values) -> tuple[NetworkState, Values]:
-        values, layers = dict(inputs), dict(state.layers)
-        for name in network.names:
-            x = _schedule.gather(plan, name, values, state.delayed)
-            layers[name], values[name] = _schedule.step_layer(
-                plan, name, layers[name], x, state.steps
-            )
+        layers, values = _schedule.step_layers(
+            plan, network.names, state.layers, state.delayed, inputs, state.steps
+        )
         probed = {t.probe.name: t.read(layers[t.layer], values[t.layer]) for t in plan.targets}
         delayed = {name: values[name] for name in state.delayed}
         return NetworkState(layers, delayed, state.steps), probed

@@ -27,6 +27,7 @@ from neurojax.layers import (
 from neurojax.neurons import IAF
 
 DROPPED = (Dropout, BatchDropout, Identity)
+READ = (Linear, Conv2d, BatchNorm, IAF, AvgPool2d, SumPool2d, Flatten, *DROPPED)
 SUPPORTED = "Linear, Conv2d, BatchNorm, IAF, AvgPool2d, SumPool2d, Flatten, Dropout and Identity"
 
 
@@ -125,10 +126,7 @@ def read(network: Network, problems: list[Problem]) -> Chain:
     names = order_of(network, problems)
     if not names:  # no chain: still name the layers that no chain could hold
         for name in network.names:
-            if not isinstance(
-                network[name],
-                (Linear, Conv2d, BatchNorm, IAF, AvgPool2d, SumPool2d, Flatten, *DROPPED),
-            ):
+            if not isinstance(network[name], READ):
                 problems.append(_unsupported(name, network[name]))
         return chain
     shape = next(iter(network.inputs.values()))

@@ -14,7 +14,7 @@ from neurojax.chips.dynapcnn._chain import Block
 from neurojax.chips.dynapcnn.memory import Memory
 from neurojax.chips.dynapcnn.placement import candidates, match
 from neurojax.chips.dynapcnn.spec import ChipSpec
-from neurojax.layers import Conv2d, Linear
+from neurojax.layers import AvgPool2d, Conv2d, Linear
 
 
 def check_weights(block: Block, chip: ChipSpec) -> Iterator[Problem]:
@@ -259,7 +259,7 @@ def pooling_of(block: Block, chip: ChipSpec, problems: list[Problem]) -> tuple[i
                 )
             )
         sizes *= pool.kernel_size
-        if type(pool).__name__ == "AvgPool2d":
+        if isinstance(pool, AvgPool2d):
             factor *= 1 / math.prod(pool.kernel_size)
     if len(problems) == count and not (sizes[0] == sizes[1] and sizes[0] in chip.poolings):
         problems.append(
