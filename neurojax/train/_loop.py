@@ -51,6 +51,14 @@ class Fit(NamedTuple):
     state: FitState
     stopped: str
 
+    def __repr__(self) -> str:
+        """The last numbers and the network; the tuple itself would print it several times."""
+        epochs = len(self.history["loss"])
+        last = ", ".join(
+            f"{name} {values[-1]:.4g}" for name, values in self.history.items() if values
+        )
+        return f"Fit of {epochs} epochs, stopped by: {self.stopped}\n{last}\n\n{self.network}"
+
 
 class NotFiniteError(FloatingPointError):
     """The loss or a parameter became NaN or infinite. `fit` holds what was learnt before."""

@@ -204,6 +204,14 @@ def test_history_is_json(four_epochs):
     assert all(isinstance(value, float) for values in history.values() for value in values)
 
 
+def test_printing_shows_the_last_numbers_and_one_network(four_epochs):
+    text = repr(four_epochs)
+    assert text.startswith("Fit of 4 epochs, stopped by: epochs")
+    assert f"val_loss {four_epochs.history['val_loss'][-1]:.4g}" in text
+    assert text.endswith(str(four_epochs.network))
+    assert text.count("layers,") == 1  # the last line of a network's table
+
+
 def test_buffers_learn_without_gradients(four_epochs):
     before, after = network(), four_epochs.network
     assert not np.array_equal(before["noise"].mean, after["noise"].mean)
