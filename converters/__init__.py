@@ -2,3 +2,9 @@
 
 One module a source. Every importer returns a `neurojax` network, every exporter takes one.
 """
+
+from neurojax.converters._registry import (
+    OUTPUT as OUTPUT,
+    Converted as Converted,
+    register as register,
+)

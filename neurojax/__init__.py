@@ -15,6 +15,7 @@ from neurojax._layer import BATCH_AXIS as BATCH_AXIS, Layer as Layer, parameter 
 from neurojax._network import (
     Network as Network,
     NetworkState as NetworkState,
+    Provenance as Provenance,
     Sequential as Sequential,
 )
 from neurojax._probe import Probe as Probe

@@ -38,6 +38,14 @@ class NetworkState(NamedTuple):
     steps: Int[Array, ""]  # time steps since the beginning: random draws depend on it
 
 
+class Provenance(NamedTuple):
+    """Where a layer of an imported network came from."""
+
+    source: str  # what it was there, such as "snntorch.Leaky"
+    name: str = ""  # its name there
+    notes: tuple[str, ...] = ()  # what the import decided, one sentence each
+
+
 class Network(eqx.Module):
     """Named layers, directed edges, several inputs and outputs.
 
@@ -51,6 +59,7 @@ class Network(eqx.Module):
             single input is called `"input"`.
         outputs: Names of the layers whose output a run returns; default: the layers that feed
             no other layer within the step.
+        provenance: Where layers came from, by name; importers say it, `describe` prints it.
 
     Raises:
         ValueError: Unknown names, missing edges, a cycle without a recurrent edge, shapes that
@@ -75,6 +84,7 @@ class Network(eqx.Module):
     stages: tuple[tuple[str, ...], ...] = eqx.field(static=True)
     _inputs: tuple[tuple[str, Shape], ...] = eqx.field(static=True)
     _shapes: tuple[tuple[str, Any, Shape], ...] = eqx.field(static=True)
+    _provenance: tuple[tuple[str, Provenance], ...] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -83,6 +93,7 @@ class Network(eqx.Module):
         *,
         inputs: Shape | Mapping[str, Shape],
         outputs: Sequence[str] | None = None,
+        provenance: Mapping[str, Provenance] | None = None,
     ) -> None:
         named = dict(inputs) if isinstance(inputs, Mapping) else {"input": inputs}
         named = {name: _as_shape(name, shape) for name, shape in named.items()}
@@ -92,7 +103,13 @@ class Network(eqx.Module):
             outputs = [name for name in layers if name not in feeding]
         elif not outputs:
             raise ValueError("the network has no output; name at least one layer in `outputs`")
+        provenance = provenance or {}
         problems = check_names(layers, named, all_edges, outputs)
+        problems += [
+            f"provenance of '{name}': no such layer; {nearest(name, layers)}"
+            for name in provenance
+            if name not in layers
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         self.layers = dict(layers)
@@ -102,6 +119,9 @@ class Network(eqx.Module):
         self.names = topological_order(list(layers), all_edges)
         self.stages = stages(self.names, all_edges)
         self._inputs = tuple(named.items())
+        self._provenance = tuple(
+            (name, provenance[name]) for name in self.names if name in provenance
+        )
         into, out = infer_shapes(layers, named, all_edges, self.names)
         self._shapes = tuple((name, into[name], out[name]) for name in self.names)
         check_finite(self)
@@ -121,6 +141,11 @@ class Network(eqx.Module):
     def inputs(self) -> dict[str, Shape]:
         """Shape of each input, without time and batch."""
         return dict(self._inputs)
+
+    @property
+    def provenance(self) -> dict[str, Provenance]:
+        """Where imported layers came from; layers that were made here are missing."""
+        return dict(self._provenance)
 
     def in_shape(self, name: str) -> Shape:
         """Input shape of a layer (a tuple of shapes, if the layer takes many inputs)."""
@@ -143,11 +168,16 @@ class Network(eqx.Module):
         return tuple(edge for edge in self.edges if edge.source == name)
 
     def replace(self, **layers: Layer) -> Network:
-        """The same graph with some layers exchanged; checked like a new network."""
+        """The same graph with some layers exchanged; checked like a new network.
+
+        The new layers keep the provenance of those whose place they take.
+        """
         for name in layers:
             self[name]
         merged = {name: layers.get(name, self.layers[name]) for name in self.names}
-        return Network(merged, self.edges, inputs=self.inputs, outputs=self.outputs)
+        return Network(
+            merged, self.edges, inputs=self.inputs, outputs=self.outputs, provenance=self.provenance
+        )
 
     def astype(self, dtype: Any) -> Network:
         """The network with every floating-point parameter cast to `dtype` (say, bfloat16)."""

@@ -61,7 +61,8 @@ def fold_batch_norm(network: Network) -> Network:
         if edge.target not in before
     ]
     outputs = [before.get(name, name) for name in network.outputs]
-    return Network(layers, edges, inputs=network.inputs, outputs=outputs)
+    provenance = {name: known for name, known in network.provenance.items() if name in layers}
+    return Network(layers, edges, inputs=network.inputs, outputs=outputs, provenance=provenance)
 
 
 def _problems(network: Network, name: str) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""Norse: cells and modules."""

@@ -1,0 +1,1 @@
+"""sinabs: layers."""

@@ -1,0 +1,1 @@
+"""SpikingJelly: neurons, `layer.*` wrappers, both step modes."""
