@@ -4,6 +4,9 @@
 PYTHON ?= python3
 # The tests compare with torch; which build (CPU, CUDA) depends on the index, see CONTRIBUTING.md.
 TORCH ?= torch==2.13.0
+# Models of these are imported live in the tests, and the benchmarks run against them. Their own
+# requirements contradict one another (nir), or are large and unused here (torchvision, samna).
+PEERS := snntorch spikingjelly norse sinabs nirtorch
 WORKERS ?= 2
 RECORDINGS ?= tests/golden
 AREA ?=
@@ -39,13 +42,8 @@ $(VENV)/.demo-stamp: $(SETTINGS) | $(BIN)/python
 $(VENV)/.test-stamp: $(SETTINGS) | $(BIN)/python
 	@echo "setting up $(VENV) for the tests; this takes a few minutes ..."
 	$(INSTALL) $(TORCH) --editable ".[test,plot,data]"
+	$(INSTALL) --no-deps $(PEERS)
 	@touch $@ $(VENV)/.demo-stamp
-
-# spikingjelly asks for torchvision, torchaudio and tensorboard, which the comparison never imports.
-$(VENV)/.bench-stamp: $(VENV)/.test-stamp
-	$(INSTALL) --editable ".[test,plot,data,bench]"
-	$(INSTALL) --no-deps spikingjelly
-	@touch $@
 
 # ---- what a user wants ---------------------------------------------------------------------------
 
@@ -58,7 +56,7 @@ test: $(VENV)/.test-stamp ## all tests
 conformance: $(VENV)/.test-stamp ## compare with recordings: RECORDINGS=dir AREA=name
 	$(BIN)/python -m tests.conformance --recordings "$(RECORDINGS)" $(if $(AREA),--area $(AREA))
 
-bench: $(VENV)/.bench-stamp ## compare the speed with other libraries
+bench: $(VENV)/.test-stamp ## compare the speed with other libraries
 	for source in benchmarks/[a-z]*.py; do \
 	  $(BIN)/python -m benchmarks.$$(basename $$source .py) || exit 1; \
 	done
@@ -92,8 +90,8 @@ types: $(VENV)/.test-stamp ## check the types of the package as installed
 
 constraints: ## pin today's versions in constraints.txt
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --quiet $(TORCH) ".[test,plot,data,bench]"
-	build/constraints/bin/python -m pip install --quiet --no-deps spikingjelly
+	build/constraints/bin/python -m pip install --quiet $(TORCH) ".[test,plot,data]"
+	build/constraints/bin/python -m pip install --quiet --no-deps $(PEERS)
 	sed -n '/^#/p' constraints.txt > build/constraints.txt
 	build/constraints/bin/python -m pip freeze --all --exclude pip --exclude neurojax | sed 's/+cpu$$//' >> build/constraints.txt
 	mv build/constraints.txt constraints.txt
