@@ -1,5 +1,6 @@
 """Synapses, pooling, merging, normalisation and dropout: layers without membrane dynamics."""
 
+from neurojax.layers.activation import ReLU as ReLU
 from neurojax.layers.batch_norm import BatchNorm as BatchNorm
 from neurojax.layers.convolution import Conv1d as Conv1d, Conv2d as Conv2d
 from neurojax.layers.delay import Delay as Delay
@@ -20,5 +21,6 @@ from neurojax.layers.shape import (
     Concat as Concat,
     Flatten as Flatten,
     Identity as Identity,
+    Reshape as Reshape,
     Scale as Scale,
 )

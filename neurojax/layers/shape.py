@@ -1,4 +1,4 @@
-"""Layers that only move or merge values: flatten, identity, sum and concatenation of edges."""
+"""Layers that only move or merge values: other axes, identity, sum and concatenation of edges."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape, State, parameter
+from neurojax.layers._weights import text_of
 
 
 class Flatten(Layer):
@@ -24,6 +25,43 @@ class Flatten(Layer):
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return (math.prod(in_shape),)
+
+
+class Reshape(Layer):
+    """The same values in other axes, the last axis fastest, as in PyTorch.
+
+    Args:
+        shape: Axes of the output, without time and batch. One of them may be -1: what is left.
+
+    Example:
+        >>> import neurojax as nj
+        >>> nj.layers.Reshape((2, -1, 4)).out_shape((32,))
+        (2, 4, 4)
+    """
+
+    shape: Shape = eqx.field(static=True, converter=tuple)
+
+    def __check_init__(self) -> None:
+        if sum(n == -1 for n in self.shape) > 1 or any(n < -1 or n == 0 for n in self.shape):
+            raise ValueError(
+                f"Reshape: shape is {self.shape}; axes must be >= 1, at most one is -1"
+            )
+
+    def step(
+        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Array]:
+        del key
+        return state, x.reshape(self.shape)
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        size = math.prod(in_shape)
+        rest, left = divmod(size, math.prod(n for n in self.shape if n != -1))
+        if left or (rest != 1 and -1 not in self.shape):
+            raise ValueError(f"Reshape: {size} values of shape {in_shape} don't fit {self.shape}")
+        return tuple(rest if n == -1 else n for n in self.shape)
+
+    def describe(self) -> str:
+        return f"Reshape {text_of(self.shape)}"
 
 
 class Identity(Layer):
