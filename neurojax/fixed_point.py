@@ -27,13 +27,16 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Int, Num
 
-Rounding = Literal["half_even", "half_away", "floor", "truncate"]
+Rounding = Literal["half_even", "half_away", "half_up", "floor", "ceil", "truncate"]
 Gradient = Literal["clipped", "straight_through"]
 
 _ROUND: dict[str, Callable[[Array], Array]] = {
     "half_even": lambda x: lax.round(x, lax.RoundingMethod.TO_NEAREST_EVEN),
     "half_away": lambda x: lax.round(x, lax.RoundingMethod.AWAY_FROM_ZERO),
+    # Not floor(x + 1/2): the sum of the largest float below 1/2 and 1/2 rounds to 1.
+    "half_up": lambda x: jnp.floor(x) + (x - jnp.floor(x) >= 0.5).astype(x.dtype),
     "floor": jnp.floor,
+    "ceil": jnp.ceil,
     "truncate": jnp.trunc,
 }
 
@@ -49,6 +52,16 @@ def round_half_even(x: Num[ArrayLike, "*shape"]) -> Num[Array, "*shape"]:
 def round_half_away(x: Num[ArrayLike, "*shape"]) -> Num[Array, "*shape"]:
     """Round to the nearest integer, ties away from zero. Derivative 1. Any float, or int32."""
     return _round("round_half_away", x, "half_away")
+
+
+def round_half_up(x: Num[ArrayLike, "*shape"]) -> Num[Array, "*shape"]:
+    """Round to the nearest integer, ties towards +infinity. Derivative 1. Any float, or int32."""
+    return _round("round_half_up", x, "half_up")
+
+
+def ceil(x: Num[ArrayLike, "*shape"]) -> Num[Array, "*shape"]:
+    """Round towards plus infinity. Derivative 1. Any float, or int32."""
+    return _round("ceil", x, "ceil")
 
 
 def floor(x: Num[ArrayLike, "*shape"]) -> Num[Array, "*shape"]:
@@ -187,7 +200,7 @@ def quantise(
             before it is rounded to an integer.
         bits: Width of the result, as in `saturate`.
         signed: Two's complement, or 0..2^bits - 1.
-        rounding: "half_even", "half_away", "floor" or "truncate".
+        rounding: "half_even", "half_away", "half_up", "floor", "ceil" or "truncate".
         gradient: As in `clamp`; the derivative inside is that of x scale, to both of them.
 
     Example:
@@ -232,7 +245,8 @@ def shift_right(
         x: Integers: any int32, floats as far as they carry integers.
         n: 0 to 31; an array broadcasts, a value out of range in it is undefined.
         rounding: "floor" is the arithmetic shift (-1 >> 1 is -1), "truncate" the shift of the
-            magnitude (-1 gives 0); "half_even" and "half_away" round to the nearest.
+            magnitude (-1 gives 0); "ceil" rounds up; "half_even", "half_away" and "half_up"
+            round to the nearest.
 
     Example:
         >>> import jax.numpy as jnp
@@ -311,11 +325,13 @@ def _round_quotient(quotient: Array, remainder: Array, half: Any, rounding: str)
     """Round quotient + remainder / (2 half), where 0 <= remainder < 2 half."""
     if rounding == "floor":
         return quotient
-    if rounding == "truncate":
-        up = (quotient < 0) & (remainder != 0)
+    if rounding in ("ceil", "truncate"):
+        up = remainder != 0
+        if rounding == "truncate":
+            up &= quotient < 0
     else:
-        tie = (quotient & 1) == 1 if rounding == "half_even" else quotient >= 0
-        up = (remainder > half) | ((remainder == half) & tie)
+        ties = {"half_even": (quotient & 1) == 1, "half_away": quotient >= 0, "half_up": True}
+        up = (remainder > half) | ((remainder == half) & ties[rounding])
     return quotient + up.astype(jnp.int32)
 
 

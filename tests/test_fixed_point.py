@@ -18,11 +18,13 @@ import pytest
 from neurojax import fixed_point as fp
 
 PAGE = Path(__file__).parents[1] / "docs" / "fixed-point.md"
-ROUNDINGS = ("half_even", "half_away", "floor", "truncate")
+ROUNDINGS = ("half_even", "half_away", "half_up", "floor", "ceil", "truncate")
 FUNCTIONS = {
     "half_even": fp.round_half_even,
     "half_away": fp.round_half_away,
+    "half_up": fp.round_half_up,
     "floor": fp.floor,
+    "ceil": fp.ceil,
     "truncate": fp.truncate,
 }
 
@@ -31,7 +33,10 @@ def exact_round(value: Fraction, rounding: str) -> int:
     """The oracle of rounding: rational numbers, Python's own round, floor and trunc."""
     if rounding == "half_away":
         return int(math.copysign(1, value)) * math.floor(abs(value) + Fraction(1, 2))
-    return {"half_even": round, "floor": math.floor, "truncate": math.trunc}[rounding](value)
+    if rounding == "half_up":
+        return math.floor(value + Fraction(1, 2))
+    exact = {"half_even": round, "floor": math.floor, "ceil": math.ceil, "truncate": math.trunc}
+    return exact[rounding](value)
 
 
 def integers(limit: int, size: int = 48):
