@@ -21,6 +21,8 @@ from neurojax.layers.shape import (
     Concat as Concat,
     Flatten as Flatten,
     Identity as Identity,
+    Pad as Pad,
     Reshape as Reshape,
     Scale as Scale,
+    Upsample as Upsample,
 )

@@ -62,6 +62,18 @@ def per_axis(what: str, value: int | Sequence[int], ndim: int, least: int = 1) -
     return tuple(int(n) for n in values)
 
 
+def pads_per_axis(
+    what: str, value: int | Sequence[int | tuple[int, int]], ndim: int, least: int = 0
+) -> Pairs:
+    """Padding given once, for each axis, or for both sides of each axis, as pairs."""
+    values: Sequence[Any] = (value,) * ndim if isinstance(value, int | np.integer) else value
+    pairs = [(p, p) if isinstance(p, int | np.integer) else tuple(p) for p in values]
+    if len(pairs) != ndim or any(len(pair) != 2 for pair in pairs):
+        each = "an integer" if ndim == 1 else f"an integer, {ndim} integers"
+        raise ValueError(f"{what} is {value!r}; it must be {each} or a pair for each axis")
+    return tuple((a, b) for a, b in (per_axis(what, pair, 2, least) for pair in pairs))
+
+
 def text_of(values: Sequence[Any]) -> str:
     """`3x3`; a single value where all are the same and a word is enough (`stride 2`)."""
     return "x".join(str(value) for value in values)

@@ -17,6 +17,7 @@ from neurojax.layers._weights import (
     Pairs,
     as_weight,
     assemble,
+    pads_per_axis,
     per_axis,
     positive,
     short,
@@ -48,7 +49,7 @@ class _Conv(Layer):
         kernel_size: int | Sequence[int],
         *,
         stride: int | Sequence[int] = 1,
-        padding: int | Sequence[int] | str = 0,
+        padding: int | Sequence[int | tuple[int, int]] | str = 0,
         dilation: int | Sequence[int] = 1,
         groups: int = 1,
         bias: bool = False,
@@ -82,7 +83,7 @@ class _Conv(Layer):
         bias: Any = None,
         *,
         stride: int | Sequence[int] = 1,
-        padding: int | Sequence[int] | str = 0,
+        padding: int | Sequence[int | tuple[int, int]] | str = 0,
         dilation: int | Sequence[int] = 1,
         groups: int = 1,
         implementation: str = "auto",
@@ -189,9 +190,10 @@ class Conv2d(_Conv):
         out_channels: Number of output channels.
         kernel_size: Size of the kernel: an integer or one an axis.
         stride: Step of the kernel.
-        padding: Zeros on both sides of each axis; `"valid"` (none) or `"same"` (output as large
-            as the input; stride 1 only; an odd surplus zero goes to the end, as in PyTorch). The
-            field of the same name holds `(before, after)` for each axis.
+        padding: Zeros around the input: one number, one an axis, or `(before, after)` for each
+            axis; `"valid"` (none) or `"same"` (output as large as the input; stride 1 only; an odd
+            surplus zero goes to the end, as in PyTorch). The field of the same name holds the
+            pairs.
         dilation: Distance between the points of the kernel.
         groups: Number of blocks of channels that don't see each other.
         bias: Whether to add a bias (off by default, see `Linear`).
@@ -216,7 +218,7 @@ def _options(
     cls: type[_Conv],
     shape: tuple[int, ...],
     stride: int | Sequence[int],
-    padding: int | Sequence[int] | str,
+    padding: int | Sequence[int | tuple[int, int]] | str,
     dilation: int | Sequence[int],
     groups: int,
     implementation: str,
@@ -240,7 +242,7 @@ def _options(
     elif isinstance(padding, str):
         raise ValueError(f"{name}: padding={padding!r}; it must be 'same', 'valid' or integers")
     else:
-        pads = tuple((p, p) for p in per_axis(f"{name}: padding", padding, cls.ndim, least=0))
+        pads = pads_per_axis(f"{name}: padding", padding, cls.ndim)
     return {
         "stride": strides,
         "padding": pads,

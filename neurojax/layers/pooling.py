@@ -10,22 +10,16 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape, State, check_shape
-from neurojax.layers._weights import Pairs, per_axis, short, text_of
+from neurojax.layers._weights import Pairs, pads_per_axis, per_axis, short, text_of
 from neurojax.layers.convolution import padding_text, window_counts
 
 
 class _Pool(Layer):
-    """Sum over windows, the mother of all pools.
-
-    Args:
-        kernel_size: Size of the window: an integer or one an axis.
-        stride: Step of the window; default: its size.
-        padding: Zeros (for the maximum: nothing) on both sides of each axis; at most half the
-            window. The field of the same name holds `(before, after)` for each axis.
-    """
+    """Sum over windows, the mother of all pools. Padding is held in pairs, whatever was given."""
 
     kernel_size: tuple[int, ...] = eqx.field(static=True)
     stride: tuple[int, ...] = eqx.field(static=True)
@@ -39,18 +33,17 @@ class _Pool(Layer):
         kernel_size: int | Sequence[int],
         *,
         stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
+        padding: int | Sequence[int | tuple[int, int]] = 0,
     ) -> None:
         name = type(self).__name__
         self.kernel_size = per_axis(f"{name}: kernel_size", kernel_size, self.ndim)
         step = self.kernel_size if stride is None else stride
         self.stride = per_axis(f"{name}: stride", step, self.ndim)
-        pads = per_axis(f"{name}: padding", padding, self.ndim, least=0)
-        if any(2 * p > k for p, k in zip(pads, self.kernel_size, strict=True)):
+        self.padding = pads_per_axis(f"{name}: padding", padding, self.ndim)
+        if any(max(pads) >= k for pads, k in zip(self.padding, self.kernel_size, strict=True)):
             raise ValueError(
-                f"{name}: padding {pads} is more than half the window {self.kernel_size}"
+                f"{name}: padding {self.padding} is not smaller than the window {self.kernel_size}"
             )
-        self.padding = tuple((p, p) for p in pads)
 
     fill: ClassVar[float] = 0.0  # what the padding holds
 
@@ -95,8 +88,38 @@ class _Pool(Layer):
 
 
 class _AvgPool(_Pool):
+    count_padding: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        *,
+        stride: int | Sequence[int] | None = None,
+        padding: int | Sequence[int | tuple[int, int]] = 0,
+        count_padding: bool = True,
+    ) -> None:
+        super().__init__(kernel_size, stride=stride, padding=padding)
+        self.count_padding = bool(count_padding)
+
     def _pool(self, x: Array) -> Array:
-        return super()._pool(x) / math.prod(self.kernel_size)
+        y = super()._pool(x)
+        if self.count_padding:
+            return y / math.prod(self.kernel_size)
+        return y / jnp.asarray(self._counts(x.shape[1:]), y.dtype)
+
+    def _counts(self, sizes: Sequence[int]) -> np.ndarray:
+        """How many values of the input each window sees."""
+        counts = np.ones(())
+        for n, kernel, stride, (before, after) in zip(
+            sizes, self.kernel_size, self.stride, self.padding, strict=True
+        ):
+            starts = np.arange(0, n + before + after - kernel + 1, stride) - before
+            seen = np.minimum(starts + kernel, n) - np.maximum(starts, 0)
+            counts = np.multiply.outer(counts, seen)
+        return counts
+
+    def describe(self) -> str:
+        return super().describe() + ("" if self.count_padding else ", padding not counted")
 
 
 class _MaxPool(_Pool):
@@ -122,7 +145,14 @@ class SumPool1d(_Pool):
 
 
 class SumPool2d(_Pool):
-    """Sum over windows: what chips do, since a spike stays a spike. Exact for integers."""
+    """Sum over windows: what chips do, since a spike stays a spike. Exact for integers.
+
+    Args:
+        kernel_size: Size of the window: an integer or one an axis.
+        stride: Step of the window; default: its size.
+        padding: Zeros around the input: one number for both sides of all axes, one an axis, or
+            `(before, after)` for each axis. Every window must see something of the input.
+    """
 
     ndim: ClassVar[int] = 2
     layout: ClassVar[str] = "(channels, height, width)"
@@ -134,15 +164,28 @@ class AvgPool1d(_AvgPool):
 
     ndim: ClassVar[int] = 1
     layout: ClassVar[str] = "(channels, length)"
-    __init__ = _Pool.__init__
+    __init__ = _AvgPool.__init__
 
 
 class AvgPool2d(_AvgPool):
-    """Mean over windows. Zeros of the padding count, as is PyTorch's default."""
+    """Mean over windows.
+
+    Args:
+        kernel_size: Size of the window: an integer or one an axis.
+        stride: Step of the window; default: its size.
+        padding: Zeros around the input, see `SumPool2d`.
+        count_padding: Whether zeros of the padding count in the mean, as is PyTorch's default.
+
+    Example:
+        >>> import jax.numpy as jnp, neurojax as nj
+        >>> pool = nj.AvgPool2d(2, padding=((0, 1), (0, 0)), count_padding=False)
+        >>> pool.step(None, jnp.ones((1, 3, 2)))[1].tolist()
+        [[[1.0], [1.0]]]
+    """
 
     ndim: ClassVar[int] = 2
     layout: ClassVar[str] = "(channels, height, width)"
-    __init__ = _Pool.__init__
+    __init__ = _AvgPool.__init__
 
 
 class MaxPool1d(_MaxPool):
@@ -154,7 +197,7 @@ class MaxPool1d(_MaxPool):
 
 
 class MaxPool2d(_MaxPool):
-    """Maximum over windows."""
+    """Maximum over windows. The padding never wins; arguments as of `SumPool2d`."""
 
     ndim: ClassVar[int] = 2
     layout: ClassVar[str] = "(channels, height, width)"

@@ -1,8 +1,9 @@
-"""Layers that only move or merge values: other axes, identity, sum and concatenation of edges."""
+"""Layers that only move or merge values: other axes, padding, sum and concatenation of edges."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape, State, parameter
-from neurojax.layers._weights import text_of
+from neurojax.layers._weights import Pairs, pads_per_axis, per_axis, text_of
 
 
 class Flatten(Layer):
@@ -62,6 +63,80 @@ class Reshape(Layer):
 
     def describe(self) -> str:
         return f"Reshape {text_of(self.shape)}"
+
+
+class Pad(Layer):
+    """A value around the spatial axes, or around all axes of a vector.
+
+    Args:
+        padding: `(before, after)` for each of the last axes.
+        value: What is put there.
+
+    Example:
+        >>> import neurojax as nj
+        >>> nj.layers.Pad([(0, 1), (2, 2)]).out_shape((3, 8, 8))
+        (3, 9, 12)
+    """
+
+    padding: Pairs = eqx.field(static=True)
+    value: float = eqx.field(static=True)
+
+    def __init__(self, padding: Sequence[tuple[int, int]], *, value: float = 0.0) -> None:
+        self.padding = pads_per_axis("Pad: padding", padding, len(padding))
+        self.value = float(value)
+
+    def step(
+        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Array]:
+        del key
+        pads = ((0, 0),) * (x.ndim - len(self.padding)) + self.padding
+        return state, jnp.pad(x, pads, constant_values=self.value)
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        kept = len(in_shape) - len(self.padding)
+        if kept < 0:
+            raise ValueError(f"Pad: {len(self.padding)} axes to pad, got shape {in_shape}")
+        pads = [0] * kept + [sum(pair) for pair in self.padding]
+        return tuple(n + more for n, more in zip(in_shape, pads, strict=True))
+
+    def describe(self) -> str:
+        return f"Pad {text_of([f'{a}:{b}' for a, b in self.padding])} with {self.value:g}"
+
+
+class Upsample(Layer):
+    """Repeats every value along the last axes: nearest-neighbour interpolation.
+
+    Args:
+        factor: How often, for each of the last axes.
+
+    Example:
+        >>> import jax.numpy as jnp, neurojax as nj
+        >>> nj.layers.Upsample((2,)).step(None, jnp.array([[1.0, 2.0]]))[1].tolist()
+        [[1.0, 1.0, 2.0, 2.0]]
+    """
+
+    factor: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(self, factor: Sequence[int]) -> None:
+        self.factor = per_axis("Upsample: factor", factor, len(factor))
+
+    def step(
+        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Array]:
+        del key
+        for axis, factor in enumerate(self.factor, x.ndim - len(self.factor)):
+            x = jnp.repeat(x, factor, axis)
+        return state, x
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        kept = len(in_shape) - len(self.factor)
+        if kept < 0:
+            raise ValueError(f"Upsample: {len(self.factor)} factors, got shape {in_shape}")
+        factors = (1,) * kept + self.factor
+        return tuple(n * factor for n, factor in zip(in_shape, factors, strict=True))
+
+    def describe(self) -> str:
+        return f"Upsample {text_of(self.factor)}"
 
 
 class Identity(Layer):

@@ -83,7 +83,7 @@ def test_describe():
     [
         (lambda: SumPool2d(0), "kernel_size is 0"),
         (lambda: SumPool2d(2, stride=(1, 0)), "stride is"),
-        (lambda: AvgPool2d(2, padding=2), "more than half the window"),
+        (lambda: AvgPool2d(2, padding=2), "not smaller than the window"),
         (lambda: nj.Sequential((2, 3, 3), p=MaxPool2d(4)), "layer 'p': .*spans 4x4"),
         (lambda: nj.Sequential((9,), p=MaxPool2d(4)), r"layer 'p': MaxPool2d takes \(channels"),
     ],
