@@ -2,6 +2,7 @@
 
 from neurojax.layers.activation import ReLU as ReLU
 from neurojax.layers.batch_norm import BatchNorm as BatchNorm
+from neurojax.layers.chain import Chain as Chain
 from neurojax.layers.convolution import Conv1d as Conv1d, Conv2d as Conv2d
 from neurojax.layers.delay import Delay as Delay
 from neurojax.layers.dropout import BatchDropout as BatchDropout, Dropout as Dropout
