@@ -6,6 +6,7 @@ a recording shows, the model says so in `defect`.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 
 import neurojax as nj
 from neurojax import neurons
+from neurojax.converters import norse, snntorch
 from neurojax.layers import Linear
 from neurojax.layers.recurrent import Recurrent
 from neurojax.surrogate import Surrogate, by_name
@@ -122,14 +124,7 @@ class Filtered(nj.Layer):
 DEFAULTS: dict[str, dict[str, float]] = {
     "spikingjelly": {"v_threshold": 1.0, "v_reset": 0.0, "tau": 2.0, "init_tau": 2.0},
     "snntorch": {"threshold": 1.0},
-    "norse": {
-        "tau_syn_inv": 200.0,
-        "tau_mem_inv": 100.0,
-        "v_leak": 0.0,
-        "v_th": 1.0,
-        "v_reset": 0.0,
-        "dt": 0.001,
-    },
+    "norse": {},  # the functions have them
     "sinabs": {"spike_threshold": 1.0, "adapt_scale": 1.8},
 }
 
@@ -239,90 +234,45 @@ def _spikingjelly(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
 
 
 def _snntorch(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
-    reset = peer.option("reset_mechanism", "zero" if peer.name == "Alpha" else "subtract")
-    surrogate = peer.surrogate("atan")
-    decays = {name: jnp.clip(n[name], 0, 1) for name in ("alpha", "beta") if name in n}
-    if peer.name == "Alpha":
-        neuron = neurons.Alpha(
-            decay=decays["alpha"],
-            decay_fast=decays["beta"],
-            threshold=n["threshold"],
-            reset=reset,
-            surrogate=surrogate,
-        )
-        aliases = {"v": "v", "syn_exc": "excitatory", "syn_inh": "inhibitory"}
-        return _model(in_shape, neuron, aliases)
-
-    recurrent = peer.name in ("RLeaky", "RSynaptic")
-    late = peer.option("reset_delay", True) or peer.name == "RSynaptic"
-    # Leaky zeroes the membrane before the input comes; the others afterwards.
-    before = late and reset == "zero" and peer.name == "Leaky"
-    options: dict[str, Any] = {
-        "decay": decays["beta"],
-        "threshold": n["threshold"],
-        "strict": True,
-        "reset": reset,
-        "reset_delay": "before" if before else True if late else "compensated",
-        "detach_reset": bool(late),
-        "amplitude": n.get("graded_spikes_factor"),
-        "winner_take_all": peer.option("inhibition", False),
-        "surrogate": surrogate,
-    }
-    if peer.name in ("Leaky", "RLeaky"):
-        neuron: nj.Layer = neurons.LIF(**options)
-    elif peer.name in ("Synaptic", "RSynaptic"):
-        neuron = neurons.CubaLIF(decay_syn=decays["alpha"], **options)
-    else:
-        raise ValueError(f"no model of snnTorch's {peer.name}")
-    neuron = _recurrent(neuron, n) if recurrent else neuron
-    return _model(in_shape, neuron, {"v": "v", "syn": "i"} if "alpha" in n else {"v": "v"})
+    kind = peer.name.lower()
+    options: dict[str, Any] = {"surrogate": peer.surrogate("atan"), "threshold": n["threshold"]}
+    options |= {key: n[key] for key in ("alpha", "beta", "graded_spikes_factor") if key in n}
+    given = dict(peer.options)
+    options |= {key: given[key] for key in ("reset_mechanism", "inhibition") if key in given}
+    if kind.startswith("r"):
+        linear = "w_rec" in n
+        options["recurrent"] = Linear.from_weights(n["w_rec"], n.get("b_rec")) if linear else n["V"]
+    if kind in ("leaky", "rleaky", "synaptic"):
+        options["reset_delay"] = peer.option("reset_delay", True)
+    aliases = {"v": "v", "syn": "i"} if kind.endswith("synaptic") else {"v": "v"}
+    if kind == "alpha":
+        aliases |= {"syn_exc": "excitatory", "syn_inh": "inhibitory"}
+    return _model(in_shape, getattr(snntorch, kind)(**options), aliases)
 
 
 def _norse(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
-    membrane: dict[str, Any] = {
-        "tau": 1 / n["tau_mem_inv"],
-        "dt": n["dt"],
-        "method": "euler",
-        "v_rest": n["v_leak"],
-        "normalize_input": True,
+    functions: dict[str, Callable[..., nj.Layer]] = {
+        "LIFCell": norse.lif,
+        "LIFRecurrentCell": norse.lif_recurrent,
+        "LIFBoxCell": norse.lif_box,
+        "IAFCell": norse.iaf,
+        "LICell": norse.li,
+        "LIBoxCell": norse.li_box,
     }
-    synapse: dict[str, Any] = {"tau_syn": 1 / n["tau_syn_inv"], "order": "jump_then_decay"}
-    method = peer.option("method", "super")
-    spiking: dict[str, Any] = {
-        "threshold": n["v_th"],
-        "strict": True,
-        "reset": "value",
-        "reset_value": n["v_reset"],
-        # "super" does not use its alpha, the others do.
-        "surrogate": by_name(f"norse.{method}", alpha=peer.option("alpha", 100.0)),
-    }
-    both = {"v": "v", "i": "i"}
-    if peer.name == "LIFCell":
-        return _model(in_shape, neurons.CubaLIF(**membrane, **synapse, **spiking), both)
-    if peer.name == "LIFRecurrentCell":
-        w_rec = n["w_rec"]
-        if not peer.option("autapses", False):
-            w_rec = w_rec * (1 - jnp.eye(*w_rec.shape))
-        neuron = neurons.CubaLIF(**membrane, **synapse, **spiking, detach_reset=True)
-        return _model(
-            in_shape,
-            _recurrent(neuron, {"w_rec": w_rec}),
-            both,
-            input_weights=Linear.from_weights(n["w_in"]),
-        )
-    if peer.name == "LIFBoxCell":
-        if "reset_subtract" in peer.call:
-            del spiking["reset_value"]
-            spiking["reset"] = "subtract"
-        return _model(in_shape, neurons.LIF(**membrane, **spiking), {"v": "v"})
-    if peer.name == "IAFCell":
-        return _model(in_shape, neurons.IAF(**spiking), {"v": "v"})
-    if peer.name == "LICell":
-        neuron = neurons.CubaLI(**membrane, **synapse)
-        return _model(in_shape, neuron, both)
-    if peer.name == "LIBoxCell":
-        return _model(in_shape, neurons.LI(**membrane), {"v": "v"})
-    raise ValueError(f"no model of Norse's {peer.name}")
+    given = dict(peer.options) | dict(n)
+    if "reset_subtract" in peer.call:
+        given["reset_method"] = "reset_subtract"
+    before = {}
+    if "w_rec" in n:
+        given["recurrent_weights"] = n["w_rec"]
+        before["input_weights"] = Linear.from_weights(n["w_in"])
+    # A record has more than the call needed: the time step of an IAFCell, say.
+    function = functions[peer.name]
+    known = inspect.signature(function).parameters
+    neuron = function(**{key: value for key, value in given.items() if key in known})
+    without_current = ("LIFBoxCell", "LIBoxCell", "IAFCell")
+    aliases = {"v": "v"} if peer.name in without_current else {"v": "v", "i": "i"}
+    return _model(in_shape, neuron, aliases, **before)
 
 
 def _sinabs(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
