@@ -7,6 +7,7 @@ from neurojax import (
     encode as encode,
     fixed_point as fixed_point,
     plot as plot,
+    quantise as quantise,
     surrogate as surrogate,
     train as train,
 )

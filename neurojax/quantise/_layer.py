@@ -1,0 +1,127 @@
+"""Layers that quantise: the parameters of another layer, or the values that pass."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from jaxtyping import Array, PRNGKeyArray
+
+from neurojax._layer import Layer, Shape, State
+from neurojax.quantise._grid import Grid, LearntGrid
+from neurojax.quantise._quantiser import Quantiser
+
+Rule = Grid | LearntGrid | Quantiser
+
+
+class Quantised(Layer):
+    """A layer whose parameters are moved onto grids once a run, in `prepare`.
+
+    The parameters stay real numbers, and gradients reach them straight through: training the
+    network is quantisation-aware training. What a run computes with, `baked` returns.
+
+    Args:
+        layer: The layer, for example a `Linear`.
+        rules: By field of the layer, what quantises it: a `Quantiser`, a `Grid` or a `LearntGrid`.
+
+    Raises:
+        ValueError: The layer has no such array.
+
+    Example:
+        >>> import jax, neurojax as nj
+        >>> from neurojax.quantise import Quantised, Quantiser
+        >>> synapse = nj.Linear(4, 8, key=jax.random.key(0))
+        >>> net = nj.Sequential((4,), hidden=Quantised(synapse, {"weight": Quantiser(bits=4)}))
+        >>> net["hidden"].describe()
+        'Linear 4->8, weight 4 bit'
+    """
+
+    layer: Layer
+    rules: dict[str, Rule]
+
+    def __init__(self, layer: Layer, rules: Mapping[str, Rule]) -> None:
+        for name in rules:
+            if getattr(layer, name, None) is None:
+                fields = [f.name for f in dataclasses.fields(layer)]
+                raise ValueError(
+                    f"Quantised: {type(layer).__name__} has no array '{name}'; "
+                    f"its fields are {', '.join(fields)}"
+                )
+        self.layer = layer
+        self.rules = dict(rules)
+
+    def baked(self, key: PRNGKeyArray | None = None) -> Layer:
+        """The layer with its parameters on their grids."""
+        values = {
+            name: rule(
+                getattr(self.layer, name), key=None if key is None else jax.random.fold_in(key, i)
+            )
+            for i, (name, rule) in enumerate(self.rules.items())
+        }
+        return _with(self.layer, values)
+
+    def init(self, in_shape: Shape) -> State:
+        return self.layer.init(in_shape)
+
+    def step(
+        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Array]:
+        # `simulate` steps what `prepare` returned; a direct call computes the same.
+        return self.baked().step(state, x, key=key)
+
+    def prepare(self, key: PRNGKeyArray | None) -> Layer:
+        ours, theirs = (None, None) if key is None else jax.random.split(key)
+        return self.baked(ours).prepare(theirs)
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return self.layer.out_shape(in_shape)
+
+    @property
+    def needs_key(self) -> bool:
+        stochastic = any(rule.rounding == "stochastic" for rule in self.rules.values())
+        return stochastic or self.layer.needs_key
+
+    def absorb(self, state: State) -> Quantised:
+        return Quantised(self.layer.absorb(state), self.rules)
+
+    def describe(self) -> str:
+        widths = [f"{name} {rule.bits} bit" for name, rule in self.rules.items()]
+        return ", ".join([self.layer.describe(), *widths])
+
+
+class FakeQuantise(Layer):
+    """Moves the values that pass onto a grid, with a straight-through derivative.
+
+    For activations that a chip transports with few bits (graded spikes, read-outs).
+
+    Args:
+        grid: A `Grid`, for instance from the range that `observe` found, or a `LearntGrid`.
+    """
+
+    grid: Grid | LearntGrid
+
+    def step(
+        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Array]:
+        return state, self.grid(x, key=key if self.needs_key else None)
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return tuple(in_shape)
+
+    @property
+    def needs_key(self) -> bool:
+        return self.grid.rounding == "stochastic"
+
+    def describe(self) -> str:
+        return f"FakeQuantise {self.grid.bits} bit"
+
+
+def _with(layer: Layer, values: Mapping[str, Any]) -> Layer:
+    """The layer with some fields exchanged, whatever its `__init__` takes."""
+    new = object.__new__(type(layer))
+    for field in dataclasses.fields(layer):
+        value = values.get(field.name, getattr(layer, field.name))
+        object.__setattr__(new, field.name, value)
+    return new
