@@ -289,15 +289,30 @@ def upsample(module: Any, in_shape: Shape) -> Result:
 
 def _parametrized(module: Any, in_shape: Shape) -> Result:
     """A module under `torch.nn.utils.parametrize`, say weight normalisation: what it computes."""
-    from torch.nn.utils import parametrize
-
-    plain = copy.deepcopy(module).eval()  # a spectral norm changes itself in training
-    names = list(plain.parametrizations)
-    for name in names:
-        parametrize.remove_parametrizations(plain, name, leave_parametrized=True)
-    converted = convert(plain, in_shape)
-    note = f"the parametrization of {', '.join(names)} was computed once and is gone"
+    converted = convert(without_parametrizations(module), in_shape)
+    names = ", ".join(module.parametrizations)
+    note = f"the parametrization of {names} was computed once and is gone"
     return converted._replace(notes=(*converted.notes, note))
+
+
+def without_parametrizations(module: Any) -> Any:
+    """A module of the class that was parametrized, with the numbers that came of it."""
+    frozen = copy.deepcopy(module).eval()  # a spectral norm changes itself in training
+    numbers = {name: getattr(frozen, name).detach() for name in frozen.parametrizations}
+    # torch's remove_parametrizations would take them off the class, which the original shares.
+    plain = object.__new__(type(module).__mro__[1])
+    plain.__dict__.update(frozen.__dict__)
+    plain._modules = {k: v for k, v in frozen._modules.items() if k != "parametrizations"}
+    plain._parameters = dict(frozen._parameters)
+    for name, tensor in numbers.items():
+        setattr(plain, name, _parameter(tensor))
+    return plain
+
+
+def _parameter(tensor: Any) -> Any:
+    import torch
+
+    return torch.nn.Parameter(tensor.clone(), requires_grad=tensor.is_floating_point())
 
 
 register(*(f"torch.Parametrized{name}" for name in ("Linear", "Conv1d", "Conv2d")))(_parametrized)
