@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 SAFE_TORCH = (2, 6)
-"""Before this version `torch.load(weights_only=True)` could be made to run code (CVE-2025-32434)."""
+"""Before it, `torch.load(weights_only=True)` could be made to run code (CVE-2025-32434)."""
 
 NESTED = ("state_dict", "model_state_dict", "model", "module", "net", "params")
 """Where training scripts put the state dict in a checkpoint."""
@@ -57,7 +57,7 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     Raises:
         FileNotFoundError: There is no such file.
         IsADirectoryError: It is a folder.
-        ValueError: It is none of these files, is damaged, holds Python objects, or holds no tensors.
+        ValueError: It is none of these files, is damaged, holds Python objects or no tensors.
 
     Example:
         >>> import numpy as np

@@ -25,6 +25,8 @@ from neurojax.converters._torch_steps import LAYERS
 from neurojax.converters._torch_surrogates import DERIVATIVES
 from neurojax.layers._inference import Switch
 from neurojax.layers._weights import assemble
+from neurojax.layers.chain import Chain
+from neurojax.layers.recurrent import Recurrent
 from neurojax.surrogate import Surrogate
 
 Tensor = Any
@@ -69,12 +71,18 @@ class TorchLayer(torch.nn.Module):  # type: ignore[misc]
                 self.constants[field.name] = float(value)
             elif eqx.is_array(value):
                 self._hold(field.name, value, trained=field.name not in layer.buffers)
-            elif not isinstance(value, Layer):
+            elif field.name not in ("neuron", "synapse", "layers"):
                 self.options[field.name] = value
-        if isinstance(getattr(layer, "neuron", None), Layer):  # Recurrent
+        if isinstance(layer, Recurrent):
             out_shape = layer.neuron.out_shape(in_shape)
             self.add_module("neuron", TorchLayer(layer.neuron, in_shape))
             self.add_module("synapse", TorchLayer(layer.synapse, out_shape))
+        elif isinstance(layer, Chain):
+            links = torch.nn.ModuleList()
+            for link in layer.layers:
+                links.append(TorchLayer(link, in_shape))
+                in_shape = link.out_shape(in_shape)
+            self.add_module("layers", links)
 
     def _hold(self, name: str, value: Any, *, trained: bool) -> None:
         tensor = tensor_of(np.asarray(value))
@@ -106,7 +114,8 @@ class TorchLayer(torch.nn.Module):  # type: ignore[misc]
             if name not in self.constants:
                 fields[name] = jnp.asarray(array_of(tensor))
         for name, module in self._modules.items():
-            fields[name] = module.layer()
+            parts = module if isinstance(module, torch.nn.ModuleList) else None
+            fields[name] = module.layer() if parts is None else tuple(m.layer() for m in parts)
         if "switch" in {field.name for field in dataclasses.fields(self.kind)}:
             fields["switch"] = Switch(not self.training)
         return assemble(self.kind, **fields)
@@ -126,7 +135,12 @@ class Running:
         self.many_inputs = module.kind.many_inputs
         constants = {name: module.value(name) for name in module.constants}
         tensors = dict(module._parameters) | dict(module._buffers)
-        children = {name: Running(child) for name, child in module._modules.items()}
+        children = {
+            name: [Running(one) for one in child]
+            if isinstance(child, torch.nn.ModuleList)
+            else Running(child)
+            for name, child in module._modules.items()
+        }
         held = tensors | constants | children | module.options
         self.fields = SimpleNamespace(**held, training=module.training)
         self.program.prepare(self.fields)
@@ -257,8 +271,9 @@ def _layer_problems(layer: Layer, name: str) -> list[str]:
                 f"layer '{name}': the surrogate {value!r} is none of neurojax.surrogate; "
                 "replace it by one of these"
             )
-        elif isinstance(value, Layer):
-            found += _layer_problems(value, f"{name}.{field.name}")
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, Layer):
+                found += _layer_problems(part, f"{name}.{field.name}")
     return found
 
 

@@ -237,7 +237,12 @@ def _alpha_step(p: Fields, state: Any, x: Tensor) -> tuple[Any, Tensor]:
     return AlphaState(v, excitatory, inhibitory), spikes(v)
 
 
+def _threshold(p: Fields, state: Any, x: Tensor) -> tuple[Any, Tensor]:
+    return state, spike(x - p.threshold, p.surrogate, p.threshold, p.strict)
+
+
 NEURONS: dict[type[Layer], Program] = {
+    neurons.Threshold: Program(_threshold),
     neurons.IAF: _membrane(_integrate),
     neurons.LIF: _membrane(_leak),
     neurons.LI: Program(_li_step, lambda p, filled: MembraneState(_first(p, filled)[0]), _prepare),

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from neurojax import layers
 from neurojax._layer import Layer
 from neurojax.converters._torch_neurons import Fields, Program, Tensor
+from neurojax.layers.chain import _state_type
 from neurojax.layers.delay import DelayState
 from neurojax.layers.recurrent import RecurrentState
 
@@ -20,7 +21,7 @@ def _linear(p: Fields, state: Any, x: Tensor) -> tuple[Any, Tensor]:
 
 
 def _padded(x: Tensor, padding: Any, value: float = 0.0) -> Tensor:
-    """Zeros (or what `value` says) before and after each spatial axis; F.pad takes the last first."""
+    """A value before and after each of the last axes, of which `F.pad` takes the last one first."""
     flat = [pad for pads in reversed(padding) for pad in pads]
     return F.pad(x, flat, value=value) if any(flat) else x
 
@@ -43,7 +44,10 @@ def _sum_pool(p: Fields, state: Any, x: Tensor) -> tuple[Any, Tensor]:
 
 
 def _avg_pool(p: Fields, state: Any, x: Tensor) -> tuple[Any, Tensor]:
-    return state, _sum_pool(p, state, x)[1] / math.prod(p.kernel_size)
+    _, y = _sum_pool(p, state, x)
+    if p.count_padding:
+        return state, y / math.prod(p.kernel_size)
+    return state, y / _sum_pool(p, state, torch.ones_like(x[:1, :1]))[1]
 
 
 def _max_pool(p: Fields, state: Any, x: Tensor) -> tuple[Any, Tensor]:
@@ -117,6 +121,26 @@ def _recurrent(p: Fields, state: Any, x: Tensor) -> tuple[Any, Tensor]:
     return RecurrentState(neuron, synapse, y), y
 
 
+def _upsample(p: Fields, x: Tensor) -> Tensor:
+    for axis, factor in enumerate(p.factor, x.ndim - len(p.factor)):
+        x = x.repeat_interleave(factor, axis)
+    return x
+
+
+def _chain_init(p: Fields, filled: Any) -> Any:
+    states = [layer.init(filled.like) for layer in p.layers]
+    return None if all(state is None for state in states) else _state_type(p.names)(*states)
+
+
+def _chain(p: Fields, state: Any, x: Tensor) -> tuple[Any, Tensor]:
+    states = []
+    old = (None,) * len(p.layers) if state is None else state
+    for layer, before in zip(p.layers, old, strict=True):
+        after, x = layer.step(before, x)
+        states.append(after)
+    return (None if all(s is None for s in states) else _state_type(p.names)(*states)), x
+
+
 def _plain(function: Any) -> Program:
     return Program(lambda p, state, x: (state, function(p, x)))
 
@@ -136,6 +160,9 @@ LAYERS: dict[type[Layer], Program] = {
     layers.BatchDropout: Program(_batch_dropout),
     layers.Delay: Program(_delay, _delay_init),
     layers.Recurrent: Program(_recurrent, _recurrent_init),
+    layers.Chain: Program(_chain, _chain_init),
+    layers.Pad: _plain(lambda p, x: _padded(x, p.padding, p.value)),
+    layers.Upsample: _plain(_upsample),
     layers.Flatten: _plain(lambda p, x: x.flatten(1)),
     layers.Reshape: _plain(lambda p, x: x.reshape(x.shape[0], *p.shape)),
     layers.Identity: _plain(lambda p, x: x),

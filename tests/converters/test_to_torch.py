@@ -219,6 +219,10 @@ def images():
         "strided": strided,
         "avg": nj.AvgPool2d((2, 1), stride=(1, 1), padding=(1, 0)),
         "sum": nj.SumPool2d(2),
+        "pad": layers.Pad([(1, 0), (0, 2)], value=-0.5),
+        "up": layers.Upsample((1, 2)),
+        "part": nj.AvgPool2d(2, padding=1, count_padding=False),
+        "cells": layers.Chain(i=nj.LI(decay=0.5), cut=nj.neurons.Threshold(0.25)),
         "scale": nj.Scale(jnp.full((4, 1, 1), 0.5)),
         "lines": layers.Reshape((4, -1)),
         "conv1": nj.Conv1d.from_weights(on_grid(rng, (2, 4, 3)), padding=2),
@@ -241,6 +245,7 @@ def test_spatial_layers_compute_alike():
     ours = outputs_of(network, x)
     assert np.count_nonzero(ours) > 8
     np.testing.assert_array_equal(theirs, ours)
+    assert eqx.tree_equal(network_of(to_torch(network)), network)
 
 
 @pytest.mark.parametrize("reset", ["zero", "subtract", "none"])
@@ -435,6 +440,7 @@ def test_everything_that_has_no_counterpart_is_named():
         double=Doubling(),
         core=core(),
         rec=nj.Recurrent(nj.IAF(surrogate=Own()), nj.Linear(2, 2, key=jax.random.key(0))),
+        chain=layers.Chain(a=Doubling()),
     )
     with pytest.raises(ValueError) as error:
         to_torch(network)
@@ -442,6 +448,7 @@ def test_everything_that_has_no_counterpart_is_named():
     assert "layer 'double': to_torch does not know Doubling" in text
     assert "layer 'core': Core is a layer of a chip" in text
     assert "layer 'rec.neuron': the surrogate Own() is none of neurojax.surrogate" in text
+    assert "layer 'chain.layers': to_torch does not know Doubling" in text
     with pytest.raises(TypeError, match="takes a Network, got Identity"):
         to_torch(nj.Identity())
 
@@ -479,6 +486,7 @@ KNOWN_FIELDS = {
     "Linear": "weight bias",
     "Conv1d": "weight bias stride padding dilation groups implementation",
     "SumPool1d": "kernel_size stride padding",
+    "AvgPool1d": "kernel_size stride padding count_padding",
     "BatchNorm": "switch weight bias running_mean running_var eps momentum",
     "Dropout": "switch rate run_key per_step",
     "BatchDropout": "switch rate run_key rescale",
@@ -487,6 +495,9 @@ KNOWN_FIELDS = {
     "Reshape": "shape",
     "Scale": "factor",
     "Concat": "axis",
+    "Pad": "padding value",
+    "Upsample": "factor",
+    "Chain": "names layers",
     "Flatten": "",
     "Identity": "",
     "Add": "",
@@ -500,6 +511,7 @@ _SPIKING = (
 )
 _CUBA = f"{_NEURON} tau_syn decay_syn method order"
 KNOWN_FIELDS |= {
+    "Threshold": "threshold strict surrogate",
     "IAF": f"{_NEURON} {_SPIKING}",
     "LIF": f"{_LEAK} {_SPIKING}",
     "LI": _LEAK,
@@ -509,9 +521,8 @@ KNOWN_FIELDS |= {
     "AdaptiveLIF": f"{_LEAK} {_SPIKING} tau_adapt decay_adapt adaptation",
     "Alpha": f"{_NEURON} tau decay tau_fast decay_fast scale threshold reset surrogate",
 }
-_SAME = {"Conv2d": "Conv1d"} | {
-    f"{kind}Pool{n}d": "SumPool1d" for kind in ("Sum", "Avg", "Max") for n in (1, 2)
-}
+_SAME = {"Conv2d": "Conv1d", "SumPool2d": "SumPool1d", "AvgPool2d": "AvgPool1d"}
+_SAME |= {"MaxPool1d": "SumPool1d", "MaxPool2d": "SumPool1d"}
 
 
 @pytest.mark.parametrize("package", [layers, neurons])
