@@ -264,7 +264,7 @@ def _unwritable(graph: Graph, prefix: str) -> list[str]:
     problems = []
     for name, node in graph.nodes.items():
         what = f"node '{prefix}{name}'"
-        if not name or "/" in name or "\0" in name or set(name) == {"."}:
+        if not legal_name(name):
             problems.append(f"{what}: NIR files can't hold this name; rename it without '/'")
         if isinstance(node, Graph):
             problems += _unwritable(node, f"{prefix}{name}.")
@@ -279,13 +279,18 @@ def _unwritable(graph: Graph, prefix: str) -> list[str]:
 def _wrong_values(values: Mapping[str, Any], *, nested: bool) -> list[str]:
     problems = []
     for name, value in values.items():
-        if not name or "/" in name or "\0" in name or set(name) == {"."}:
+        if not legal_name(name):
             problems.append(f"{name!r} can't be the name of a field")
         if nested and isinstance(value, Mapping):
             problems += _wrong_values(value, nested=True)
         elif not _is_text(value) and np.asarray(value).dtype.kind not in "fiub":
             problems.append(f"'{name}' is {type(value).__name__}; it must be numbers or texts")
     return problems
+
+
+def legal_name(name: str) -> bool:
+    """Whether HDF5 can store something under a name."""
+    return bool(name) and name != "." and not any(c in name for c in "/\0")
 
 
 def _is_text(value: Any) -> bool:

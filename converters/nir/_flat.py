@@ -43,7 +43,7 @@ def flat(graph: Graph) -> Graph:
         raise ValueError("\n".join(problems))
     edges = _once(edges, notes)
     edges = _reachable(nodes, edges, notes)
-    edges = _contracted(nodes, edges)
+    edges = contracted(nodes, edges)
     kept = {end for edge in edges for end in edge}
     notes += [f"node '{name}' leads nowhere" for name in _dangling(nodes, edges) if name in kept]
     return replace(graph, nodes=nodes, edges=tuple(edges), notes=tuple(notes))
@@ -156,7 +156,7 @@ def _from(starts: Iterable[str], edges: Edges) -> set[str]:
     return reached
 
 
-def _contracted(nodes: dict[str, Node], edges: Edges) -> Edges:
+def contracted(nodes: dict[str, Node], edges: Edges) -> Edges:
     """Without the identities, except where two paths would become one edge (which add up)."""
     for name in [name for name, node in nodes.items() if node.kind == "Identity"]:
         sources = [a for a, b in edges if b == name]
