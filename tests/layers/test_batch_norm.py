@@ -8,7 +8,20 @@ import pytest
 import torch
 
 import neurojax as nj
-from neurojax.layers import BatchNorm, Conv1d, Conv2d, Flatten, Linear, Scale, fold_batch_norm
+from neurojax.layers import (
+    AvgPool2d,
+    BatchNorm,
+    Conv1d,
+    Conv2d,
+    Flatten,
+    Identity,
+    Linear,
+    MaxPool2d,
+    Scale,
+    SumPool2d,
+    fold_batch_norm,
+)
+from neurojax.layers.fold import Normalisation, fold_parameters
 
 KEY = jax.random.key(0)
 
@@ -148,6 +161,73 @@ def test_folding_keeps_the_graph():
     np.testing.assert_allclose(got["in"], want["norm"], rtol=1e-5)
     plain = nj.Sequential((3,), Linear(3, 4, key=KEY))
     assert fold_batch_norm(plain) is plain
+
+
+POOLS = {
+    "average": AvgPool2d(2),
+    "overlapping average": AvgPool2d(3, stride=2),
+    "average of what there is": AvgPool2d(3, stride=2, padding=1, count_padding=False),
+    "sum": SumPool2d((2, 1)),
+    "maximum": MaxPool2d(3, stride=2, padding=1),
+}
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_folding_through_pooling(pool):
+    """The network with the BatchNorm is the oracle; torch computed the BatchNorm above."""
+    conv = Conv2d(2, 3, 3, bias=pool == "sum", key=KEY)
+    norm, _ = pair(3, torch.nn.BatchNorm2d)
+    norm = eqx.tree_at(lambda n: n.weight, norm, jnp.abs(norm.weight))
+    layers = dict(conv=conv, keep=Identity(), pool=POOLS[pool], norm=norm, out=Scale(2.0))
+    network = nj.Sequential((2, 9, 9), **layers)
+    folded = fold_batch_norm(network)
+    assert folded.names == ("conv", "keep", "pool", "out")
+    x = normal(3, 2, 5, 2, 9, 9)
+    want = nj.simulate(eqx.nn.inference_mode(network), x).outputs
+    np.testing.assert_allclose(nj.simulate(folded, x).outputs, want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "pool, message",
+    [
+        (MaxPool2d(2), r"through 'pool' \(MaxPool2d 2x2\): a negative gamma"),
+        (AvgPool2d(3, padding=1), "zeros of its padding would not be normalised"),
+        (SumPool2d(3, padding=1), "zeros of its padding would not be normalised"),
+    ],
+)
+def test_pooling_that_does_not_commute(pool, message):
+    norm, _ = pair(3, torch.nn.BatchNorm2d)
+    norm = eqx.tree_at(lambda n: n.weight, norm, -jnp.abs(norm.weight))
+    layers = dict(conv=Conv2d(2, 3, 3, key=KEY), pool=pool, norm=norm)
+    with pytest.raises(ValueError, match=message):
+        fold_batch_norm(nj.Sequential((2, 9, 9), **layers))
+    branched = nj.Network(
+        layers | {"other": Scale(2.0)},
+        [("input", "conv"), ("conv", "pool"), ("conv", "other"), ("pool", "norm")],
+        inputs=(2, 9, 9),
+    )
+    with pytest.raises(ValueError, match="because 'other' takes the values of 'conv' before"):
+        fold_batch_norm(branched)
+
+
+def test_rounding_of_folded_parameters():
+    """As torch and as sinabs (computed here), to the last bit."""
+    weight, bias = normal(0, 5, 4, 3), normal(1, 5)
+    gamma, beta, mean, var = normal(2, 4, 5)
+    var = np.abs(var)
+    norm = Normalisation(mean, var, 1e-3, gamma, beta)
+    t = [torch.tensor(a) for a in (weight, bias, mean, var, gamma, beta)]
+    want = torch.nn.utils.fuse_conv_bn_weights(t[0], t[1], t[2], t[3], 1e-3, t[4], t[5])
+    for ours, theirs in zip(fold_parameters(weight, bias, norm), want, strict=True):
+        np.testing.assert_array_equal(ours, theirs.detach().numpy())
+    factor = t[4] / torch.sqrt(t[3] + 1e-3)
+    want = (t[0] * factor[:, None, None], t[5] + (t[1] - t[2]) * factor)
+    for ours, theirs in zip(
+        fold_parameters(weight, bias, norm, rounding="sinabs"), want, strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs.numpy())
+    with pytest.raises(ValueError, match="rounding='up'"):
+        fold_parameters(weight, bias, norm, rounding="up")
 
 
 def test_folding_refuses_with_every_reason():

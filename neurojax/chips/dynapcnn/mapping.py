@@ -37,6 +37,7 @@ from neurojax.chips.dynapcnn.dynamics import Core
 from neurojax.chips.dynapcnn.memory import Memory, memory_of
 from neurojax.chips.dynapcnn.spec import LAST_THRESHOLD_LOW, ChipSpec, spec
 from neurojax.layers import BatchNorm, Conv2d
+from neurojax.layers.fold import Normalisation, fold_parameters
 from neurojax.surrogate import Surrogate
 
 
@@ -218,16 +219,12 @@ def _fold(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights and bias that include a batch norm in inference.
 
-    As `neurojax.layers.fold_batch_norm`, but rounded where PyTorch rounds: a last bit can decide
-    which integer a weight becomes.
+    Rounded where sinabs rounds: a last bit can decide which integer a weight becomes.
     """
-    mean = np.asarray(norm.running_mean, np.float32)
-    factor = np.sqrt(np.asarray(norm.running_var, np.float32) + np.float32(norm.eps))
-    factor = (1 if norm.weight is None else np.asarray(norm.weight, np.float32)) / factor
-    shift = (-mean if bias is None else bias - mean) * factor
-    if norm.bias is not None:
-        shift = np.asarray(norm.bias, np.float32) + shift
-    return weight * factor.reshape(-1, *(1,) * (weight.ndim - 1)), shift
+    arrays = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    mean, var, gamma, beta = (None if a is None else np.asarray(a, np.float32) for a in arrays)
+    known = Normalisation(mean, var, norm.eps, gamma, beta)
+    return fold_parameters(weight, bias, known, rounding="sinabs")
 
 
 def _check_discretised(
