@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 from neurojax._layer import Layer, Shape
@@ -25,6 +24,21 @@ def nested(module: Any, in_shape: Shape, where: str) -> tuple[Layer, tuple[str, 
     Raises:
         ValueError: A module has no converter; the message says which and what is nearest.
     """
+    layers, notes = chain(module, in_shape, where)
+    parts = list(layers.values())
+    if len(parts) == 1:
+        return parts[0], notes
+    kinds = [type(layer).__name__.lower() for layer in parts]
+    numbers = [kinds[:n].count(kind) + 1 for n, kind in enumerate(kinds)]
+    names = [f"{k}{n}" if kinds.count(k) > 1 else k for k, n in zip(kinds, numbers, strict=True)]
+    return Chain(**dict(zip(names, parts, strict=True))), notes
+
+
+def chain(module: Any, in_shape: Shape, where: str) -> tuple[dict[str, Layer], tuple[str, ...]]:
+    """A module, or a `torch.nn.Sequential` of modules, as layers by their path.
+
+    Arguments, notes and errors: see `nested`.
+    """
     layers: dict[str, Layer] = {}
     notes: list[str] = []
     for path, part in _parts(module, where):
@@ -34,13 +48,13 @@ def nested(module: Any, in_shape: Shape, where: str) -> tuple[Layer, tuple[str, 
             near = nearest_kind(part)
             hint = f"; the nearest that is known is {near}" if near else ""
             raise ValueError(f"{path}: {kind_of(type(part))} has no converter{hint}") from None
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
         notes += [f"{path}: {note}" for note in converted.notes]
         for name, layer in converted.layers.items():
-            layers[_unused(name or type(layer).__name__.lower(), layers)] = layer
+            layers[f"{path}.{name}" if name else path] = layer
             in_shape = layer.out_shape(in_shape)
-    if not layers:
-        return Identity(), ()
-    return (next(iter(layers.values())) if len(layers) == 1 else Chain(**layers)), tuple(notes)
+    return (layers or {where: Identity()}), tuple(notes)
 
 
 def _parts(module: Any, path: str) -> list[tuple[str, Any]]:
@@ -48,9 +62,3 @@ def _parts(module: Any, path: str) -> list[tuple[str, Any]]:
         return [(path, module)]
     children = [(f"{path}.{name}", child) for name, child in module.named_children()]
     return [part for name, child in children for part in _parts(child, name)]
-
-
-def _unused(name: str, taken: dict[str, Layer]) -> str:
-    name = name.replace(".", "_")
-    names = itertools.chain([name], (f"{name}{n}" for n in itertools.count(1)))
-    return next(free for free in names if free not in taken)

@@ -1,269 +1,39 @@
-"""SpikingJelly: neurons and the layers with its two step modes.
+"""SpikingJelly: neurons, and the layers with its two step modes.
 
-Its neurons share one order of events and differ in how they charge. With x the input of a step, v
-what the step before has left, and r = v_reset (0 if that is None):
-
-| node                | charge                                                      |
-|---------------------|-------------------------------------------------------------|
-| `IFNode`            | h = v + x                                                   |
-| `LIFNode`           | h = v + (x - (v - r)) / tau; decay_input=False: x undivided |
-| `ParametricLIFNode` | the same with sigmoid(w) for 1 / tau                        |
-| `CUBALIFNode`       | c = c_decay c + x, h = v_decay v + c                        |
-
-Then s = [h >= v_threshold], and a spike sets v to v_reset or, if that is None, subtracts the
-threshold from h. Each function here makes the layer from plain numbers; the converters below them
-read a module of version 2.0, of 0.0.0.0.14 (`activation_based`), or of `clock_driven` before it.
-
-References:
-    W. Fang et al., "SpikingJelly: an open-source machine learning infrastructure platform for
-    spike-based intelligence", Science Advances 9, 2023; its source, `activation_based/neuron` and
-    `activation_based/layer`.
+Functions such as `lif_node` make a layer from plain numbers. The converters read modules of version
+2.0, of 0.0.0.0.14 (`activation_based`), and of `clock_driven` before it.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray
 
-from neurojax._layer import Layer, Shape, parameter
+from neurojax._layer import Layer, Shape
 from neurojax.converters import _torch_layers as torch_layers
 from neurojax.converters._nested import nested
 from neurojax.converters._registry import Converted, kind_of, register
-from neurojax.converters._values import per_neuron, value
-from neurojax.layers.chain import Chain
+from neurojax.converters._spikingjelly_layers import (
+    SynapseFilter as SynapseFilter,
+    cuba_lif_node as cuba_lif_node,
+    if_node as if_node,
+    lif_node as lif_node,
+    non_spiking_if_node as non_spiking_if_node,
+    non_spiking_lif_node as non_spiking_lif_node,
+    parametric_lif_node as parametric_lif_node,
+    synapse_filter as synapse_filter,
+    voting_layer as voting_layer,
+)
+from neurojax.converters._values import per_neuron
 from neurojax.layers.delay import Delay
 from neurojax.layers.dropout import Dropout
 from neurojax.layers.linear import Linear
-from neurojax.layers.pooling import AvgPool1d
 from neurojax.layers.recurrent import Recurrent
-from neurojax.layers.shape import Flatten, Identity, Reshape
-from neurojax.neurons import IAF, LI, LIF, CubaLIF
-from neurojax.neurons._neuron import Parameter
-from neurojax.surrogate import Rect, Sigmoid, Surrogate, by_name
-
-
-def if_node(
-    *,
-    v_threshold: Parameter = 1.0,
-    v_reset: Parameter | None = 0.0,
-    detach_reset: bool = False,
-    surrogate: Surrogate = Sigmoid(4.0),
-    strict: bool = False,
-    v_init: Parameter | None = None,
-) -> IAF:
-    """`IFNode`: h = v + x.
-
-    Args:
-        v_threshold: Spikes at h >= v_threshold.
-        v_reset: What a spike sets v to, and where v starts; None: the threshold is subtracted.
-        detach_reset: Whether no gradient passes the reset.
-        surrogate: Derivative of the spike.
-        strict: Spikes at h > v_threshold instead. No surrogate of SpikingJelly does.
-        v_init: Where v starts, if not at `v_reset`.
-
-    Example:
-        >>> from neurojax.converters.spikingjelly import if_node
-        >>> if_node(v_reset=None).reset
-        'subtract'
-    """
-    return IAF(v_init=v_init, **_spiking(v_threshold, v_reset, detach_reset, surrogate, strict))
-
-
-def lif_node(
-    *,
-    tau: Parameter = 2.0,
-    decay_input: bool = True,
-    v_threshold: Parameter = 1.0,
-    v_reset: Parameter | None = 0.0,
-    detach_reset: bool = False,
-    surrogate: Surrogate = Sigmoid(4.0),
-    strict: bool = False,
-    v_init: Parameter | None = None,
-) -> LIF:
-    """`LIFNode`: h = v + (x - (v - r)) / tau, or h = v - (v - r) / tau + x.
-
-    Args:
-        tau: Time constant in steps, at least 1.
-        decay_input: Whether the input is divided by `tau` too.
-        v_threshold: See `if_node`, and the arguments after it too.
-
-    Example:
-        >>> from neurojax.converters.spikingjelly import lif_node
-        >>> lif_node(tau=4.0).describe()
-        'LIF tau 4'
-    """
-    return LIF(
-        tau=tau,
-        method="euler",
-        normalize_input=decay_input,
-        v_rest=0.0 if v_reset is None else v_reset,
-        v_init=v_init,
-        **_spiking(v_threshold, v_reset, detach_reset, surrogate, strict),
-    )
-
-
-def parametric_lif_node(
-    *,
-    w: Parameter,
-    decay_input: bool = True,
-    v_threshold: Parameter = 1.0,
-    v_reset: Parameter | None = 0.0,
-    detach_reset: bool = False,
-    surrogate: Surrogate = Sigmoid(4.0),
-    strict: bool = False,
-    v_init: Parameter | None = None,
-) -> LIF:
-    """`ParametricLIFNode`: `LIFNode` with 1 / tau = sigmoid(w).
-
-    The parameter here is the decay, 1 - sigmoid(w), not w.
-
-    Args:
-        w: The trained number; -log(tau - 1) gives the time constant tau.
-        decay_input: Whether the input is multiplied with sigmoid(w) too.
-        v_threshold: See `if_node`, and the arguments after it too.
-
-    References:
-        W. Fang et al., "Incorporating learnable membrane time constant to enhance learning of
-        spiking neural networks", ICCV 2021.
-
-    Example:
-        >>> from neurojax.converters.spikingjelly import parametric_lif_node
-        >>> parametric_lif_node(w=0.0).describe()
-        'LIF decay 0.5'
-    """
-    decay = jax.nn.sigmoid(-w) if eqx.is_array(w) else 1 / (1 + math.exp(w))
-    return LIF(
-        decay=decay,
-        normalize_input=decay_input,
-        v_rest=0.0 if v_reset is None else v_reset,
-        v_init=v_init,
-        **_spiking(v_threshold, v_reset, detach_reset, surrogate, strict),
-    )
-
-
-def cuba_lif_node(
-    *,
-    c_decay: Parameter = 0.5,
-    v_decay: Parameter = 0.75,
-    v_threshold: Parameter = 0.5,
-    v_reset: Parameter | None = 0.0,
-    detach_reset: bool = False,
-    surrogate: Surrogate = Rect(1.0),
-    strict: bool = False,
-    v_init: Parameter | None = None,
-) -> CubaLIF:
-    """`CUBALIFNode`: c = c_decay c + x, h = v_decay v + c.
-
-    The membrane decays to 0, whatever `v_reset` is, which it starts from.
-
-    Args:
-        c_decay: What is left of the current after one step.
-        v_decay: The same of the membrane potential.
-        v_threshold: See `if_node`, and the arguments after it too.
-
-    Example:
-        >>> from neurojax.converters.spikingjelly import cuba_lif_node
-        >>> cuba_lif_node().describe()
-        'CubaLIF decay 0.75, decay_syn 0.5'
-    """
-    start = v_reset if v_init is None else v_init
-    return CubaLIF(
-        decay=v_decay,
-        decay_syn=c_decay,
-        v_init=start,
-        **_spiking(v_threshold, v_reset, detach_reset, surrogate, strict),
-    )
-
-
-def non_spiking_lif_node(*, tau: Parameter = 2.0) -> LI:
-    """`NonSpikingLIFNode`: v = v + (x - v) / tau; the output is v in every step.
-
-    Example:
-        >>> from neurojax.converters.spikingjelly import non_spiking_lif_node
-        >>> non_spiking_lif_node().describe()
-        'LI tau 2'
-    """
-    return LI(tau=tau, method="euler", normalize_input=True)
-
-
-def non_spiking_if_node() -> LI:
-    """`NonSpikingIFNode`: v = v + x; the output is v in every step.
-
-    Example:
-        >>> from neurojax.converters.spikingjelly import non_spiking_if_node
-        >>> non_spiking_if_node().describe()
-        'LI decay 1'
-    """
-    return LI(decay=1.0)
-
-
-class SynapseFilter(Layer):
-    """`SynapseFilter`: i = i - (1 - x) i / tau + x, a current that does not decay under a spike.
-
-    Args:
-        decay: 1 - 1 / tau, what is left of the current after a step without a spike.
-
-    Example:
-        >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.converters.spikingjelly import SynapseFilter
-        >>> net = nj.Sequential((1,), SynapseFilter(decay=0.5))
-        >>> print(nj.simulate(net, jnp.array([1.0, 0, 1]).reshape(3, 1, 1)).outputs.ravel())
-        [1.  0.5 1.5]
-    """
-
-    decay: Parameter = eqx.field(converter=parameter, kw_only=True)
-
-    def init(self, in_shape: Shape) -> Array:
-        return jnp.zeros(in_shape)
-
-    def step(
-        self, state: Array, x: Array, *, key: PRNGKeyArray | None = None
-    ) -> tuple[Array, Array]:
-        del key
-        current = state - (1 - x) * state * (1 - self.decay) + x
-        return current, current
-
-    def out_shape(self, in_shape: Shape) -> Shape:
-        return tuple(in_shape)
-
-
-def voting_layer(neurons: int, *, voting_size: int = 10) -> Chain:
-    """`VotingLayer`: the mean of every `voting_size` neurons that follow one another.
-
-    Args:
-        neurons: How many there are.
-        voting_size: How many vote for one class.
-
-    Example:
-        >>> from neurojax.converters.spikingjelly import voting_layer
-        >>> voting_layer(100, voting_size=10).out_shape((100,))
-        (10,)
-    """
-    return Chain(row=Reshape((1, neurons)), mean=AvgPool1d(voting_size), flat=Flatten())
-
-
-def _spiking(
-    v_threshold: Parameter,
-    v_reset: Parameter | None,
-    detach_reset: bool,
-    surrogate: Surrogate,
-    strict: bool,
-) -> dict[str, Any]:
-    """The options that all spiking nodes share."""
-    reset = {} if v_reset is None else {"reset": "value", "reset_value": v_reset}
-    common = {"threshold": v_threshold, "detach_reset": detach_reset, "surrogate": surrogate}
-    return common | {"strict": strict} | reset
-
-
-# Reading modules
+from neurojax.layers.shape import Identity
+from neurojax.surrogate import Sigmoid, Surrogate, by_name
 
 
 @register("spikingjelly.IFNode", "spikingjelly.MultiStepIFNode", "spikingjelly.SimpleIFNode")
@@ -282,14 +52,18 @@ def _half_threshold(module: Any, in_shape: Shape) -> Converted:
 @register("spikingjelly.LIFNode", "spikingjelly.MultiStepLIFNode", "spikingjelly.SimpleLIFNode")
 def _lif(module: Any, in_shape: Shape) -> Converted:
     options, notes = _options(module, in_shape)
-    layer = lif_node(tau=value(module.tau), decay_input=_decay_input(module), **options)
+    layer = lif_node(
+        tau=per_neuron(module.tau, in_shape), decay_input=_decay_input(module), **options
+    )
     return Converted({"": layer}, notes, sequence=_sequence(module))
 
 
 @register("spikingjelly.ParametricLIFNode", "spikingjelly.MultiStepParametricLIFNode")
 def _parametric_lif(module: Any, in_shape: Shape) -> Converted:
     options, notes = _options(module, in_shape)
-    layer = parametric_lif_node(w=value(module.w), decay_input=_decay_input(module), **options)
+    layer = parametric_lif_node(
+        w=per_neuron(module.w, in_shape), decay_input=_decay_input(module), **options
+    )
     note = "the decay 1 - sigmoid(w) is the parameter, not w"
     return Converted({"": layer}, (*notes, note), sequence=_sequence(module))
 
@@ -297,16 +71,17 @@ def _parametric_lif(module: Any, in_shape: Shape) -> Converted:
 @register("spikingjelly.CUBALIFNode")
 def _cuba_lif(module: Any, in_shape: Shape) -> Converted:
     options, notes = _options(module, in_shape)
-    c_decay, v_decay = value(module.c_decay), value(module.v_decay)
+    c_decay, v_decay = per_neuron(module.c_decay, in_shape), per_neuron(module.v_decay, in_shape)
     layer = cuba_lif_node(c_decay=c_decay, v_decay=v_decay, **options)
     return Converted({"": layer}, notes, sequence=_sequence(module))
 
 
 @register("spikingjelly.NonSpikingLIFNode", "spikingjelly.NonSpikingIFNode")
 def _non_spiking(module: Any, in_shape: Shape) -> Converted:
-    del in_shape
-    leaks = hasattr(module, "tau")
-    layer = non_spiking_lif_node(tau=value(module.tau)) if leaks else non_spiking_if_node()
+    if hasattr(module, "tau"):
+        layer = non_spiking_lif_node(tau=per_neuron(module.tau, in_shape))
+    else:
+        layer = non_spiking_if_node()
     notes: tuple[str, ...] = ()
     if module.decode is not None:
         remedy = _DECODERS.get(module.decode, "the trace")
@@ -324,13 +99,12 @@ _DECODERS = {
 
 @register("spikingjelly.SynapseFilter")
 def _synapse_filter(module: Any, in_shape: Shape) -> Converted:
-    del in_shape
-    if not module.learnable:
-        decay: Any = 1 - 1 / value(module.tau)
+    if module.learnable:
+        layer = synapse_filter(w=per_neuron(module.w, in_shape))
     else:
-        decay = jax.nn.sigmoid(-jnp.asarray(value(module.w)))
+        layer = synapse_filter(tau=per_neuron(module.tau, in_shape))
     notes = ("the decay 1 - sigmoid(w) is the parameter, not w",) if module.learnable else ()
-    return Converted({"": SynapseFilter(decay=decay)}, notes, sequence=_sequence(module))
+    return Converted({"": layer}, notes, sequence=_sequence(module))
 
 
 @register("spikingjelly.Delay")

@@ -1,0 +1,158 @@
+"""What sinabs has and our layers don't: a few options of its neurons, and a few shapes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from neurojax import fixed_point
+from neurojax._layer import Layer, Shape, State, check_shape, constants_to_floats, parameter
+from neurojax.neurons._leak import decay_factor
+from neurojax.neurons._neuron import Parameter
+from neurojax.neurons.adaptive import AdaptiveState
+
+
+class AdaptiveCubaState(NamedTuple):
+    """State of `AdaptiveCubaLIF`."""
+
+    v: Array  # membrane potential at the end of the step
+    b: Array  # adaptation
+    i: Array  # synaptic current at the end of the step
+
+
+class AdaptiveCubaLIF(Layer):
+    """sinabs' `ALIF` with `tau_syn`: i = alpha_syn (i + x), which drives an `AdaptiveLIF`.
+
+    Args:
+        neuron: The neuron behind the current.
+        tau_syn: Time constant of the current, or
+        decay_syn: what is left of it after one step.
+        compounding: Whether the current is multiplied with 1 - decay of the membrane and kept so,
+            which `ALIF` does with `norm_input=True`.
+    """
+
+    neuron: Any  # an AdaptiveLIF
+    tau_syn: Parameter | None = eqx.field(converter=parameter, default=None)
+    decay_syn: Any = eqx.field(converter=parameter, default=None)  # a Parameter once prepared
+    compounding: bool = eqx.field(static=True, default=False)
+
+    def init(self, in_shape: Shape) -> AdaptiveCubaState:
+        state = self.neuron.init(in_shape)
+        return AdaptiveCubaState(state.v, state.b, jnp.zeros(in_shape))
+
+    def prepare(self, key: PRNGKeyArray | None) -> AdaptiveCubaLIF:
+        plain = constants_to_floats(self)
+        decay = decay_factor(plain.tau_syn, plain.decay_syn, 1.0, "exact")
+        return AdaptiveCubaLIF(self.neuron.prepare(key), None, decay, self.compounding)
+
+    def step(
+        self, state: AdaptiveCubaState, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[AdaptiveCubaState, Array]:
+        i = self.decay_syn * (state.i + x)
+        if self.compounding:
+            i = (1 - self.neuron.decay) * i
+        behind, spikes = self.neuron.step(AdaptiveState(state.v, state.b), i, key=key)
+        return AdaptiveCubaState(behind.v, behind.b, i), spikes
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return self.neuron.out_shape(in_shape)
+
+    def describe(self) -> str:
+        return f"{self.neuron.describe()} with a synaptic current"
+
+
+class OwnReset(Layer):
+    """A neuron with `reset="none"` whose reset comes from here, and so the bound after it.
+
+    Args:
+        neuron: The neuron; its state has a field `v`.
+        value: What is subtracted for each spike, or added after v is set to 0.
+        subtract: True: v - s value (`MembraneSubtract(value)`). False: v [s = 0] + value
+            (`MembraneReset(value)`: the value comes in every step, spikes or not).
+        v_min: Lower bound of v.
+    """
+
+    neuron: Layer
+    value: Parameter = eqx.field(converter=parameter)
+    subtract: bool = eqx.field(static=True)
+    v_min: Parameter | None = eqx.field(converter=parameter, default=None)
+
+    def init(self, in_shape: Shape) -> State:
+        return self.neuron.init(in_shape)
+
+    def prepare(self, key: PRNGKeyArray | None) -> OwnReset:
+        return OwnReset(self.neuron.prepare(key), self.value, self.subtract, self.v_min)
+
+    def step(
+        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Array]:
+        state, spikes = self.neuron.step(state, x, key=key)
+        if self.subtract:
+            v = state.v - spikes * self.value
+        else:
+            # Which neurons spiked is a truth value in sinabs: no gradient passes.
+            v = jnp.where(spikes == 0, state.v, 0) + self.value
+        if self.v_min is not None:
+            v = jnp.where(v > self.v_min, v, self.v_min)
+        return state._replace(v=v), spikes
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return self.neuron.out_shape(in_shape)
+
+    def describe(self) -> str:
+        return f"{self.neuron.describe()} with its own reset"
+
+
+class Rounded(Layer):
+    """Whole numbers, with derivative 1: `Quantize` and `StochasticRounding` in inference.
+
+    Args:
+        to: `"floor"` or `"nearest"` (ties to the even number).
+    """
+
+    to: str = eqx.field(static=True)
+
+    def step(
+        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Array]:
+        del key
+        function: Any = fixed_point.floor if self.to == "floor" else fixed_point.round_half_even
+        return state, function(x)
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return tuple(in_shape)
+
+    def describe(self) -> str:
+        return f"Rounded to {self.to}"
+
+
+class Crop(Layer):
+    """Images without their margins.
+
+    Args:
+        margins: ((top, bottom), (left, right)).
+    """
+
+    margins: tuple[tuple[int, int], tuple[int, int]] = eqx.field(static=True)
+
+    def step(
+        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Array]:
+        del key
+        (top, bottom), (left, right) = self.margins
+        _, height, width = x.shape
+        return state, x[:, top : height - bottom, left : width - right]
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        check_shape("Crop", in_shape, 3, "(channels, height, width)")
+        sizes = [n - a - b for n, (a, b) in zip(in_shape[1:], self.margins, strict=True)]
+        if min(sizes) < 1:
+            raise ValueError(f"Crop: margins {self.margins} leave nothing of shape {in_shape}")
+        return (in_shape[0], *sizes)
+
+    def describe(self) -> str:
+        (top, bottom), (left, right) = self.margins
+        return f"Crop {top}:{bottom}, {left}:{right}"
