@@ -120,7 +120,7 @@ def suspicion(clock: Clock, everything: Iterable[Times]) -> str:
     odd = []
     for times in everything:
         low, high = (
-            float(1 / clock.ratio(np.float64(value))) for value in (times.shortest, times.longest)
+            float(1 / clock.ratio(np.asarray(value))) for value in (times.shortest, times.longest)
         )
         if low < 1 or high > LONGEST:
             worst = low if low < 1 else high

@@ -47,17 +47,17 @@ def feedback(
         path, open_edges = [root], [iter(after[root])]
         on_path = {root}
         while path:
-            target = next(open_edges[-1], None)
-            if target is None:
+            following = next(open_edges[-1], None)
+            if following is None:
                 open_edges.pop()
                 on_path.discard(path[-1])
                 done.add(path.pop())
-            elif target in on_path:
-                closing.append((path[-1], target))
-            elif target not in done:
-                path.append(target)
-                on_path.add(target)
-                open_edges.append(iter(after[target]))
+            elif following in on_path:
+                closing.append((path[-1], following))
+            elif following not in done:
+                path.append(following)
+                on_path.add(following)
+                open_edges.append(iter(after[following]))
     return {_behind_a_neuron(edge, after, before, stateless) for edge in closing}
 
 

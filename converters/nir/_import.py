@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from neurojax._graph import Edge, nearest
 from neurojax._layer import Layer, Shape
 from neurojax._network import Network, Provenance
 from neurojax.converters.nir._clock import Clock, Times, clock_of, suspicion
+from neurojax.converters.nir._export import KEY
 from neurojax.converters.nir._feedback import cycle_members, feedback
 from neurojax.converters.nir._file import read
 from neurojax.converters.nir._flat import flat
 from neurojax.converters.nir._graph import Graph, Node, from_nir_object
 from neurojax.converters.nir._layers import STATELESS, Reading, layer_of, stepping_problem
 from neurojax.converters.nir._presets import Preset, preset_of
+from neurojax.converters.nir._restore import restored
 from neurojax.layers import Delay, Identity
 from neurojax.surrogate import Surrogate
 
@@ -30,7 +35,7 @@ def from_nir(
     *,
     dt: float | None = None,
     time_unit: str | None = None,
-    preset: str | Preset = "nir",
+    preset: str | Preset | None = None,
     method: str | None = None,
     input_shape: Shape | Mapping[str, Shape] | None = None,
     surrogate: Surrogate | None = None,
@@ -41,17 +46,18 @@ def from_nir(
     the choices of the library that wrote the file (see docs/nir.md). Weights become parameters;
     time constants, thresholds and the like become constants where all neurons share one value, and
     parameters where they differ. An edge that closes a cycle delivers the output of the step
-    before.
+    before. A file of `to_nir` gives the very network back that was written.
 
     Args:
         source: Path of a file, a `Graph`, or a `nir.NIRGraph`.
-        dt: Time step in seconds. Default: what the preset assumes. Not needed if the file counts
-            in steps.
+        dt: Time step in seconds. Default: what the preset assumes, or what `to_nir` was given. Not
+            needed if the file counts in steps.
         time_unit: Unit of the times in the file: `"s"`, `"ms"`, `"us"` or `"steps"`. Default: what
             the preset says, else `"s"`.
         preset: `"nir"`, `"spikingjelly"`, `"snntorch"`, `"norse"`, `"sinabs"`, `"spyx"`,
             `"rockpool"`, `"jaxsnn"`, or a `Preset`, such as
-            `presets.snntorch(reset_mechanism="zero")`.
+            `presets.snntorch(reset_mechanism="zero")`. Default: what neurojax wrote beside the
+            standard fields, if it wrote the file, else `"nir"`.
         method: `"euler"`, decay = 1 - dt/tau, or `"exact"`, decay = exp(-dt/tau). Default: what
             the preset says; all but `"sinabs"` and `"rockpool"` say `"euler"`.
         input_shape: Shape of the input without time and batch, if the file has it wrong; a dict by
@@ -70,7 +76,8 @@ def from_nir(
 
     Warns:
         UserWarning: Time constants of less than one step or more than 100,000, which is how wrong
-            units show; nodes left out.
+            units show; nodes left out; a file of `to_nir` that was changed, or whose standard
+            fields are asked for by naming a preset or a method and don't say all.
 
     References:
         J. E. Pedersen et al., "Neuromorphic intermediate representation: a unified instruction set
@@ -88,16 +95,57 @@ def from_nir(
         >>> net["lif"].describe(), net.provenance["lif"].notes
         ('LIF decay 0.9', ('tau is 10 time steps (euler)', "preset 'nir', dt=0.001 s, ..."))
     """
-    chosen = preset_of(preset)
+    graph = _graph_of(source)
+    if preset is None and method is None and input_shape is None and surrogate is None:
+        network, note = restored(graph, dt=dt, time_unit=time_unit)
+        if network is not None:
+            return network
+    else:
+        note = "a preset, a method, an input shape or a surrogate is given"
+    written = _written_with(graph)
+    if written or KEY in graph.metadata:
+        _warn_of_fields(graph, note)
+    chosen = preset_of("nir" if preset is None else preset)
+    method = method or (written.get("method") if preset is None else None)
     if method is not None:
         if method not in ("euler", "exact"):
             raise ValueError(f"from_nir: method is {method!r}; it must be 'euler' or 'exact'")
         chosen = dataclasses.replace(chosen, method=method)
     if surrogate is not None:
         chosen = dataclasses.replace(chosen, spiking={**chosen.spiking, "surrogate": surrogate})
-    clock = clock_of(chosen, dt, time_unit)
-    graph = flat(_graph_of(source))
-    return _Import(graph, chosen, clock, input_shape).network()
+    if dt is None and chosen.dt is None:
+        dt = written.get("dt")
+    clock = clock_of(chosen, dt, time_unit or chosen.time_unit or written.get("time_unit"))
+    return _Import(flat(graph), chosen, clock, input_shape).network()
+
+
+def _written_with(graph: Graph) -> dict[str, Any]:
+    """The options of `to_nir` that are in its file; nothing for other files."""
+    header = graph.metadata.get(KEY)
+    try:
+        options = json.loads(header["network"])  # type: ignore[index]
+        known = {"dt": float | int, "time_unit": str, "method": str}
+        return {
+            name: options[name] for name, kind in known.items() if isinstance(options[name], kind)
+        }
+    # Metadata may hold anything.
+    except (TypeError, ValueError, KeyError, RecursionError):
+        return {}
+
+
+def _warn_of_fields(graph: Graph, note: str) -> None:
+    """Says what a file of ours loses by going by its standard fields."""
+    header = graph.metadata[KEY]
+    lost = header.get("lost", ()) if isinstance(header, Mapping) else ()
+    texts = [str(text) for text in np.atleast_1d(lost)] if len(lost) else []
+    if texts or not note.startswith("a preset"):
+        what = "".join(f"\n{text}" for text in texts)
+        warnings.warn(
+            f"from_nir goes by the standard fields of this file, not by what neurojax wrote "
+            f"beside them, because {note}" + (f"; they don't say:{what}" if texts else ""),
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _graph_of(source: Any) -> Graph:
@@ -178,7 +226,9 @@ class _Import:
             given = {next(iter(found)): given}
         for name in given:
             if name not in found:
-                raise ValueError(f"from_nir: input_shape: no Input '{name}'; {nearest(name, found)}")
+                raise ValueError(
+                    f"from_nir: input_shape: no Input '{name}'; {nearest(name, found)}"
+                )
         return {**found, **{name: tuple(shape) for name, shape in given.items()}}
 
     def _without_batch(self, name: str, shape: Shape) -> Shape:
@@ -262,7 +312,7 @@ class _Import:
             for name in self.names
             if self.nodes[name].kind in ("IF", "LIF", "CubaLIF")
         }
-        for name, delay in late.items():
+        for delay in late.values():
             self.layers[delay] = Delay(1)
         edges = [
             edge if edge.recurrent else edge._replace(source=late.get(edge.source, edge.source))

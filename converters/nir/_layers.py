@@ -55,7 +55,7 @@ class Reading:
         """A parameter that has one value, or one a neuron."""
         value = self.node.fields.get(field)
         if value is None and default is not None:
-            return np.float64(default).reshape(())
+            return np.asarray(default, np.float64)
         array = np.asarray(value)
         if array.size == 1:
             return array.reshape(())
@@ -70,7 +70,7 @@ class Reading:
             fits = False
         if not fits:
             self.problems.append(
-                f"{field} has shape {np.shape(value)}, but the neurons have shape {shape}; give "
+                f"{field} has shape {np.asarray(value).shape}, but the neurons have shape {shape}; give "
                 "one value, or one a neuron"
             )
             return array.reshape(-1)[0]
@@ -339,6 +339,6 @@ def stepping_problem(reading: Reading, everything: list[Times]) -> str:
     if reading.preset.method != "euler":
         return ""
     for times in reading.times:
-        if reading.clock.ratio(np.float64(times.shortest)) > 1 + 2.0**-22:
+        if reading.clock.ratio(np.asarray(times.shortest)) > 1 + 2.0**-22:
             return too_short(times, reading.clock, everything)
     return ""

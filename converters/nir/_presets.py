@@ -16,7 +16,6 @@ from typing import Any
 from neurojax.surrogate import ATan, SuperSpike, by_name
 
 
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset:
     """How the numbers of a NIR file become time steps.
@@ -191,7 +190,7 @@ def rockpool() -> Preset:
 
 
 def jaxsnn() -> Preset:
-    """jaxsnn's export: times in milliseconds, the membrane driven by the current before the input."""
+    """jaxsnn's export: times in milliseconds; the current before the input drives the membrane."""
     return Preset(name="jaxsnn", time_unit="ms", synapse="jump", order="old")
 
 

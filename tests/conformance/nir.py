@@ -1,4 +1,4 @@
-"""NIR files of SpikingJelly, snnTorch, Norse and sinabs, and what the networks behind them computed.
+"""NIR files of SpikingJelly, snnTorch, Norse and sinabs, and what the networks in them computed.
 
 A case is a file `<case>.nir` with arrays in `<case>.npz`; `index.json` says where it comes from and
 which nodes and edges it has. The import is told what the note or the name of the case says: the
