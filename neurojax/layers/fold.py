@@ -45,46 +45,31 @@ class Normalisation(NamedTuple):
     gamma: Any = None
     beta: Any = None
 
-    @property
-    def root(self) -> Any:
-        """Standard deviation of each channel."""
-        sqrt = jnp.sqrt if isinstance(self.var, jax.Array) else np.sqrt
-        return sqrt(self.var + np.asarray(self.eps, self.var.dtype))
 
-
-def fold_parameters(
-    weight: Any, bias: Any, norm: Normalisation, *, rounding: str = "torch"
-) -> tuple[Any, Any]:
+def fold_parameters(weight: Any, bias: Any, norm: Normalisation) -> tuple[Any, Any]:
     """Weights `(out, ...)` and bias `(out,)` that take up a batch normalisation behind them.
+
+    Rounded where `torch.nn.utils.fuse_conv_bn_weights` rounds: a last bit can decide which integer
+    a chip's weight becomes.
 
     Args:
         weight: Weights, the output channels first.
         bias: Bias, or None.
         norm: What follows.
-        rounding: Where intermediate results are rounded, which last bits depend on: `"torch"` as
-            `torch.nn.utils.fuse_conv_bn_weights` does (1 / root comes first), `"sinabs"` as sinabs does (gamma /
-            root comes first).
 
     References:
         B. Jacob et al., "Quantization and training of neural networks for efficient
         integer-arithmetic-only inference", CVPR 2018, section 3.2.
     """
-    if rounding not in ("torch", "sinabs"):
-        raise ValueError(f"rounding={rounding!r}; it must be 'torch' or 'sinabs'")
-    shift = -norm.mean if bias is None else bias - norm.mean
-    if norm.gamma is None:
-        scale = 1 / norm.root
-        shift = shift * scale
-    elif rounding == "sinabs":
-        scale = norm.gamma / norm.root
-        shift = shift * scale
-    else:
-        inverse = 1 / norm.root
-        scale = norm.gamma * inverse
-        shift = shift * inverse * norm.gamma
+    sqrt = jnp.sqrt if isinstance(norm.var, jax.Array) else np.sqrt
+    inverse = 1 / sqrt(norm.var + np.asarray(norm.eps, norm.var.dtype))
+    shift = (-norm.mean if bias is None else bias - norm.mean) * inverse
+    if norm.gamma is not None:
+        inverse = norm.gamma * inverse
+        shift = shift * norm.gamma
     if norm.beta is not None:
         shift = shift + norm.beta
-    return weight * scale.reshape(-1, *(1,) * (weight.ndim - 1)), shift
+    return weight * inverse.reshape(-1, *(1,) * (weight.ndim - 1)), shift
 
 
 def fold_batch_norm(network: Network) -> Network:

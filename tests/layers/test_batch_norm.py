@@ -211,7 +211,7 @@ def test_pooling_that_does_not_commute(pool, message):
 
 
 def test_rounding_of_folded_parameters():
-    """As torch and as sinabs (computed here), to the last bit."""
+    """As torch, to the last bit."""
     weight, bias = normal(0, 5, 4, 3), normal(1, 5)
     gamma, beta, mean, var = normal(2, 4, 5)
     var = np.abs(var)
@@ -220,14 +220,6 @@ def test_rounding_of_folded_parameters():
     want = torch.nn.utils.fuse_conv_bn_weights(t[0], t[1], t[2], t[3], 1e-3, t[4], t[5])
     for ours, theirs in zip(fold_parameters(weight, bias, norm), want, strict=True):
         np.testing.assert_array_equal(ours, theirs.detach().numpy())
-    factor = t[4] / torch.sqrt(t[3] + 1e-3)
-    want = (t[0] * factor[:, None, None], t[5] + (t[1] - t[2]) * factor)
-    for ours, theirs in zip(
-        fold_parameters(weight, bias, norm, rounding="sinabs"), want, strict=True
-    ):
-        np.testing.assert_array_equal(ours, theirs.numpy())
-    with pytest.raises(ValueError, match="rounding='up'"):
-        fold_parameters(weight, bias, norm, rounding="up")
 
 
 def test_folding_refuses_with_every_reason():

@@ -217,14 +217,11 @@ def _weights(
 def _fold(
     weight: np.ndarray, bias: np.ndarray | None, norm: BatchNorm
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and bias that include a batch norm in inference.
-
-    Rounded where sinabs rounds: a last bit can decide which integer a weight becomes.
-    """
+    """Weights and bias that include a batch norm in inference."""
     arrays = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
     mean, var, gamma, beta = (None if a is None else np.asarray(a, np.float32) for a in arrays)
     known = Normalisation(mean, var, norm.eps, gamma, beta)
-    return fold_parameters(weight, bias, known, rounding="sinabs")
+    return fold_parameters(weight, bias, known)
 
 
 def _check_discretised(
