@@ -8,3 +8,4 @@ from neurojax.converters._registry import (
     Converted as Converted,
     register as register,
 )
+from neurojax.converters.ann import ann_to_snn as ann_to_snn

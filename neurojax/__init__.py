@@ -27,6 +27,7 @@ from neurojax.layers import (
     AvgPool2d as AvgPool2d,
     BatchDropout as BatchDropout,
     BatchNorm as BatchNorm,
+    Chain as Chain,
     Concat as Concat,
     Conv1d as Conv1d,
     Conv2d as Conv2d,
@@ -37,10 +38,14 @@ from neurojax.layers import (
     Linear as Linear,
     MaxPool1d as MaxPool1d,
     MaxPool2d as MaxPool2d,
+    Pad as Pad,
+    ReLU as ReLU,
     Recurrent as Recurrent,
+    Reshape as Reshape,
     Scale as Scale,
     SumPool1d as SumPool1d,
     SumPool2d as SumPool2d,
+    Upsample as Upsample,
     fold_batch_norm as fold_batch_norm,
 )
 from neurojax.neurons import (
