@@ -1,0 +1,282 @@
+"""Loihi's neuron in integers: a decaying current drives a decaying membrane.
+
+In every time step, with integers that count steps of 1 / s_scale (s_scale = 64 scale):
+
+    i = trunc(i (4096 - D_i) / 4096) + trunc(s_scale x)
+    v = trunc(v (4096 - D_v) / 4096) + i
+    s = 1 if v > threshold, and then v = 0
+
+D_i and D_v are the decays times 4096, rounded to integers; trunc rounds towards zero. The products
+have up to 37 bits and are computed in two 32-bit limbs (`fixed_point.multiply_shift`). There is no
+64-bit arithmetic, and no saturation: the chip's registers have 24 bits, this neuron goes on.
+
+The states are handed on in the user's unit, as float32 that hold a multiple of 1 / s_scale. With a
+scale that is a power of two this is exact for integers up to 2^24.
+
+References:
+    lava-dl, `slayer.neuron.cuba`; SpikingJelly, `lava_exchange.CubaLIFNode`; M. Davies et al.,
+    "Loihi: a neuromorphic manycore processor with on-chip learning", IEEE Micro 38, 2018.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, PRNGKeyArray
+
+from neurojax import surrogate as surrogates
+from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
+from neurojax.chips.loihi._divide import divide
+from neurojax.chips.loihi.quantise import SCALE, _positive
+from neurojax.chips.loihi.spec import DECAY_BITS, STATE_SHIFT
+from neurojax.fixed_point import (
+    _derivative_of,
+    clamp,
+    multiply_shift,
+    round_half_even,
+    truncate,
+)
+
+FULL = 1 << DECAY_BITS
+"""The decay, in steps, that keeps nothing."""
+
+RESET_GRADIENTS = ("full", "detached", "bypassed")
+RESET_DELAYS = (False, "before")
+
+
+class CUBAState(NamedTuple):
+    """State of a CUBA neuron, in the user's unit: multiples of 1 / s_scale."""
+
+    v: Array  # membrane potential
+    i: Array  # synaptic current
+
+
+class CUBA(Layer):
+    """Current-based leaky integrate-and-fire neuron in Loihi's integers, with gradients.
+
+    The membrane is reset to zero. Gradients are those of the real-valued equations at the computed
+    states: 1 - decay through a leak, -state to a decay, 1 through every rounding.
+
+    Args:
+        current_decay: Part of the current that is lost in a time step, 0 to 1. An array (one
+            value, or one a channel or neuron) is learned; what leaves 0..1 counts as the limit,
+            and its gradient still passes.
+        voltage_decay: The same of the membrane.
+        threshold: Fires at v > threshold. None: neither spikes nor reset, the output is v.
+        scale: Weight steps per unit; the states have 64 times as many. Use a power of two.
+        quantise_threshold: Cut the threshold to whole weight steps, which is all the chip can
+            store. SpikingJelly does not.
+        epsilon: None compares v > threshold. A number compares v >= threshold + epsilon in
+            float32, as slayer and SpikingJelly do with 0.01 / s_scale: the same, except that for
+            thresholds of 2^18 steps and more it is lost in rounding, and equality spikes.
+        requantise: Make integers of the states anew in each step by truncation, as SpikingJelly
+            does. Unless the scale is a power of two, this loses a step now and then.
+        norm: A layer without memory that the current passes on its way to the membrane, such as
+            `ShiftNorm`.
+        norm_feedback: The current that is kept is the normalised one, as in SpikingJelly.
+        graded: A spike has the value of the membrane instead of 1. Its derivative is the
+            surrogate's relative to the peak, and above the threshold the peak itself.
+        reset_gradient: `"full"`; `"detached"`: no gradient to the spike through the reset;
+            `"bypassed"`: as if there were no reset, as in slayer.
+        reset_delay: `"before"` resets at the beginning of the next step, so that the state `v` is
+            the value that was compared with the threshold. The spikes are the same.
+        surrogate: Derivative of the spikes.
+
+    Raises:
+        ValueError: A number or an option is out of its range.
+
+    Example:
+        >>> import jax.numpy as jnp, neurojax as nj
+        >>> from neurojax.chips import loihi
+        >>> net = nj.Sequential((1,), n=loihi.CUBA(current_decay=0.25, voltage_decay=0.1))
+        >>> x = jnp.array([0.5, 0.5, 0.0]).reshape(3, 1, 1)
+        >>> run = nj.simulate(net, x, probes=["n.v"])
+        >>> print(run["n.v"].ravel() * 4096, run.outputs.ravel())
+        [2048.    0. 2688.] [0. 1. 0.]
+    """
+
+    current_decay: Any = eqx.field(converter=parameter, kw_only=True)
+    voltage_decay: Any = eqx.field(converter=parameter, kw_only=True)
+    threshold: Any = eqx.field(converter=parameter, default=1.0, kw_only=True)
+    norm: Layer | None = eqx.field(default=None, kw_only=True)
+    scale: float = eqx.field(static=True, default=SCALE, kw_only=True)
+    quantise_threshold: bool = eqx.field(static=True, default=True, kw_only=True)
+    epsilon: float | None = eqx.field(static=True, default=None, kw_only=True)
+    requantise: bool = eqx.field(static=True, default=False, kw_only=True)
+    norm_feedback: bool = eqx.field(static=True, default=False, kw_only=True)
+    graded: bool = eqx.field(static=True, default=False, kw_only=True)
+    reset_gradient: str = eqx.field(static=True, default="full", kw_only=True)
+    reset_delay: bool | str = eqx.field(static=True, default=False, kw_only=True)
+    surrogate: surrogates.Surrogate = eqx.field(
+        static=True, default=surrogates.ATan(), kw_only=True
+    )
+
+    def __check_init__(self) -> None:
+        for name in ("current_decay", "voltage_decay"):
+            value = getattr(self, name)
+            if isinstance(value, Constant) and not 0 <= value <= 1:
+                raise ValueError(
+                    f"CUBA: {name} is {value:g}; it must be within 0..1 (decays of the chip are "
+                    "multiples of 1 / 4096: divide them)"
+                )
+        if isinstance(self.threshold, Constant) and not self.threshold >= 0:
+            raise ValueError(
+                f"CUBA: threshold is {self.threshold:g}; it must be >= 0, or None for a neuron "
+                "that doesn't spike"
+            )
+        _positive("CUBA: scale", self.scale)
+        for name, legal in (("reset_gradient", RESET_GRADIENTS), ("reset_delay", RESET_DELAYS)):
+            if getattr(self, name) not in legal:
+                raise ValueError(f"CUBA: {name} is {getattr(self, name)!r}; it must be in {legal}")
+        if self.norm is not None and not isinstance(self.norm, Layer):
+            raise TypeError(f"CUBA: norm is {self.norm!r}; use a layer such as ShiftNorm")
+
+    @property
+    def w_scale(self) -> int:
+        """Steps of weights and of the threshold per unit."""
+        return int(self.scale)
+
+    @property
+    def s_scale(self) -> int:
+        """Steps of the states per unit."""
+        return int(self.scale * (1 << STATE_SHIFT))
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        for name in ("current_decay", "voltage_decay", "threshold"):
+            value = getattr(self, name)
+            if eqx.is_array(value) and _broadcast(value.shape, in_shape) != in_shape:
+                raise ValueError(
+                    f"CUBA: {name} has shape {value.shape}, but there are {in_shape} neurons; "
+                    "give one number, one a neuron, or (channels, 1, 1) for one a channel"
+                )
+        return tuple(in_shape) if self.norm is None else self.norm.out_shape(in_shape)
+
+    def init(self, in_shape: Shape) -> CUBAState:
+        return CUBAState(jnp.zeros(in_shape), jnp.zeros(in_shape))
+
+    def prepare(self, key: PRNGKeyArray | None) -> CUBA:
+        """The neuron with the decays and the threshold that the chip can store."""
+        plain = constants_to_floats(self)
+        return dataclasses.replace(
+            self,
+            current_decay=_on_grid(plain.current_decay),
+            voltage_decay=_on_grid(plain.voltage_decay),
+            threshold=self._stored(plain.threshold),
+            norm=None if self.norm is None else self.norm.prepare(key),
+        )
+
+    def step(
+        self, state: CUBAState, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[CUBAState, Array]:
+        del key
+        i = self._leak(state.i, self.current_decay, x)
+        drive = i if self.norm is None else self.norm.step(None, i)[1]
+        kept = drive if self.norm_feedback else i
+        before = self._reset(state.v) if self.reset_delay == "before" else state.v
+        v = self._leak(before, self.voltage_decay, drive)
+        if self.threshold is None:
+            return CUBAState(v, kept), v
+        above, strict = self._above(v)
+        if self.graded:
+            y = _graded(v, above, jnp.asarray(self.threshold, v.dtype), self.surrogate, strict)
+        else:
+            y = self._spike(v)
+        return CUBAState(v if self.reset_delay == "before" else self._reset(v), kept), y
+
+    def _leak(self, y: Array, decay: Any, x: Array) -> Array:
+        """trunc(n (4096 - D) / 4096) + trunc(s_scale x), where n = s_scale y; all over s_scale."""
+        s = jnp.float32(self.s_scale)
+        state = s * y if self.requantise else jnp.rint(s * y)
+        kept = FULL - (
+            round(FULL * decay)
+            if isinstance(decay, float)
+            else jnp.rint(FULL * decay).astype(jnp.int32)
+        )
+        n = multiply_shift(state.astype(jnp.int32), kept, DECAY_BITS, rounding="truncate")
+        n = n + (s * x).astype(jnp.int32)
+        return _derivative_of(y * (1 - decay) + x, divide(n.astype(jnp.float32), self.s_scale))
+
+    def _above(self, v: Array) -> tuple[Array, bool]:
+        """v minus what it is compared with; whether equality is no spike."""
+        if self.epsilon is None:
+            return v - self.threshold, True
+        return v - (self.threshold + self.epsilon), False
+
+    def _spike(self, v: Array) -> Array:
+        above, strict = self._above(v)
+        threshold = jnp.asarray(self.threshold, v.dtype)
+        return surrogates.spike(above, self.surrogate, threshold=threshold, strict=strict)
+
+    def _reset(self, v: Array) -> Array:
+        if self.threshold is None:
+            return v
+        spikes = self._spike(v)
+        if self.reset_gradient == "full":
+            return (1 - spikes) * v
+        reset = jnp.where(lax.stop_gradient(spikes) > 0, 0, v)
+        return reset if self.reset_gradient == "detached" else _derivative_of(v, reset)
+
+    def _stored(self, threshold: Any) -> Any:
+        if threshold is None or not self.quantise_threshold:
+            return threshold
+        if isinstance(threshold, float):
+            return int(threshold * self.w_scale) / self.w_scale
+        steps = truncate(threshold * self.w_scale)
+        return _derivative_of(steps / self.w_scale, divide(steps, self.w_scale))
+
+    def integers(self) -> dict[str, Any]:
+        """What the chip holds of it: `iDecay`, `vDecay` and, if it spikes, `vThMant`, as integers.
+
+        Only outside of jit.
+        """
+        held = self.prepare(None)
+        as_int = lambda x: np.rint(np.asarray(x, np.float64)).astype(np.int64)  # noqa: E731
+        values = {
+            "iDecay": as_int(FULL * held.current_decay),
+            "vDecay": as_int(FULL * held.voltage_decay),
+        }
+        if held.threshold is not None:
+            values["vThMant"] = as_int(np.trunc(np.asarray(held.threshold) * self.w_scale))
+        return {name: int(v) if v.ndim == 0 else v for name, v in values.items()}
+
+    def describe(self) -> str:
+        text = [
+            f"{name} {value:g}" if isinstance(value, Constant) else f"{name} learned"
+            for name, value in (
+                ("current_decay", self.current_decay),
+                ("voltage_decay", self.voltage_decay),
+            )
+        ]
+        if self.threshold is None:
+            text.append("no spikes")
+        return f"CUBA {', '.join(text)}"
+
+
+def _on_grid(decay: Any) -> Any:
+    """The nearest multiple of 1 / 4096 in 0..1; derivative 1 everywhere."""
+    if isinstance(decay, float):
+        # To float32 first, as in the originals, so that ties are the same ones.
+        return float(np.rint(np.float32(FULL * decay))) / FULL
+    return clamp(round_half_even(decay * FULL), 0, FULL, gradient="straight_through") / FULL
+
+
+def _broadcast(shape: Shape, to: Shape) -> Shape | None:
+    try:
+        return np.broadcast_shapes(shape, to)
+    except ValueError:
+        return None
+
+
+def _graded(
+    v: Array, above: Array, threshold: Array, surrogate: surrogates.Surrogate, strict: bool
+) -> Array:
+    """The membrane where it is above the threshold, else 0."""
+    fires = above > 0 if strict else above >= 0
+    # Below the threshold the derivative falls off with the surrogate, above it stays at the peak.
+    slope = surrogate.derivative(jnp.minimum(lax.stop_gradient(above), 0), threshold)
+    return _derivative_of(slope * v, jnp.where(fires, v, 0))
