@@ -1,0 +1,482 @@
+"""Folding what a torch model did into a network: one node for what was called in every step.
+
+A model that was called once for all steps, one that loops over time in its `forward`, and one that
+was called once a step leave the same kind of record. Calls are taken in order; a call continues the
+node whose earlier calls had the same inputs, one step before, or starts a new one. An input that
+was zero at the first step and is another node's output of the step before from then on is feedback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from neurojax._layer import Layer, Shape
+from neurojax.converters._registry import (
+    OUTPUT,
+    Converted,
+    converter_of,
+    kind_of,
+    nearest_kind,
+)
+from neurojax.converters._trace_values import (
+    BY_BATCH,
+    BY_TIME,
+    STEP,
+    UNKNOWN,
+    Arg,
+    Call,
+    Data,
+    Lead,
+    Node,
+    Reduced,
+    State,
+    Tag,
+    Trace,
+    Unknown,
+    flat,
+    layout_text,
+)
+from neurojax.converters._tracing import Record, Recording, Value
+
+Make = Callable[[Any], dict[str, Layer]]
+
+
+class Fold:
+    """The nodes of a recording, found by going through it once.
+
+    Args:
+        recording: What happened.
+        lead: First axes of the inputs, `("b",)` if they are the same in every step.
+        steps: Number of steps, where the inputs tell it.
+        batch: Number of samples.
+
+    Attributes:
+        nodes: All nodes, inputs first.
+        problems: What can't be imported: (path of a module, what was found).
+        sequences: Whether anything showed that the inputs hold all steps.
+    """
+
+    def __init__(self, recording: Recording, lead: Lead, steps: int | None, batch: int) -> None:
+        from neurojax.converters import _trace_ops
+
+        self.recording = recording
+        self.steps = steps
+        self.batch = batch
+        self.problems = list(recording.problems)
+        self.sequences = False
+        self.tags: dict[Value, Tag] = {}
+        self.nodes: list[Node] = []
+        self.slots: dict[Any, list[Node]] = {}
+        self.stacked: list[tuple[str, int]] = []
+        self.modules = dict(recording.model.named_modules())
+        for name, value in recording.inputs.items():
+            node = Node(name, "", {}, [], (), value.shape[len(lead) :], times=[None])
+            self.nodes.append(node)
+            self.tags[value] = Data(node, lead)
+        for record in recording.records:
+            if record.module is not None:
+                self._module(record)
+            else:
+                _trace_ops.fold(self, record)
+        self._check_times()
+
+    # What handlers of operations use.
+
+    def tag(self, x: Any) -> Tag | None:
+        """What a value stands for; None for a constant."""
+        return self.tags.get(x) if isinstance(x, Value) else None
+
+    def set(self, outputs: Any, tag: Tag) -> None:
+        """Says what the outputs of a record stand for."""
+        for value in flat(outputs):
+            if isinstance(value, Value):
+                self.tags[value] = tag
+
+    def problem(self, record: Record, text: str) -> None:
+        """Something that can't be imported; what depends on it is not looked at."""
+        if (record.scope, text) not in self.problems:
+            self.problems.append((record.scope, text))
+        self.set(record.outputs, UNKNOWN)
+
+    def continues(self, key: Any, inputs: Sequence[Data | None], make: Callable[[], Node]) -> Node:
+        """The node whose next call this is: one that had these inputs one step ago, or a new one.
+
+        Args:
+            key: What was called.
+            inputs: Its inputs; None for zeros.
+            make: Makes a node.
+        """
+        slots = self.slots.setdefault(key, [])
+        steps = [x.t for x in inputs if x is not None and not x.sequence]
+        if any(x is not None and x.sequence for x in inputs):
+            node = make()
+            node.args = [Arg(None) if x is None else Arg(x.node) for x in inputs]
+            node.times = [None]
+        else:
+            stateful = bool(slots) and slots[0].stateful
+            for node in slots:
+                args = _same_inputs(node, inputs)
+                if args is not None:
+                    node.args = args
+                    if node.times != [None]:
+                        node.times.append(node.start + len(node.times))
+                    return node
+            node = make()
+            start = max((t for t in steps if t is not None), default=0)
+            node.args = [_arg(x, start) for x in inputs]
+            constant = bool(steps) and all(t is None for t in steps) and len(steps) == len(inputs)
+            node.times = [None] if constant and not (stateful or node.stateful) else [start]
+        slots.append(node)
+        self.nodes.append(node)
+        return node
+
+    def result(self, node: Node, record: Record, values: Sequence[Any], lead: Lead) -> Data:
+        """Writes down a call of a node; what its output stands for."""
+        leads = tuple(getattr(self.tag(x), "lead", None) for x in values)
+        inputs = tuple(x.data if isinstance(x, Value) else x for x in values)
+        output = next(x for x in flat(record.outputs) if isinstance(x, Value))
+        node.calls.append(Call(inputs, leads, output.data, lead))
+        return Data(node, lead, None if node.times[-1] is None else node.times[-1])
+
+    def operation(
+        self, record: Record, op: str, values: Sequence[Any], make: Make, key: Any = ()
+    ) -> None:
+        """An operation that becomes a layer.
+
+        Args:
+            record: Its call.
+            op: Its name.
+            values: Its inputs: values of nodes, or constants that are zero.
+            make: Makes the layers, given the shape of the input (a tuple of them for several).
+            key: Its options: calls with other options are another operation.
+        """
+        inputs = self.inputs(record, op, values)
+        if inputs is None:
+            return
+        if op == "add":  # which comes first must not depend on what was still zero
+            pairs = sorted(zip(inputs, values, strict=True), key=lambda pair: self._age(pair[0]))
+            inputs, values = [x for x, _ in pairs], [value for _, value in pairs]
+        moving = {x.lead for x in inputs if x is not None and not x.static}
+        if len(moving) > 1:
+            axes = " with ".join(sorted(layout_text(lead) for lead in moving))
+            self.problem(record, f"{op} combines {axes}; use one order of axes for both")
+            return
+        lead = next(iter(moving), STEP)
+        shapes = [
+            _sample_shape(value, lead if x is None else x.lead)
+            for value, x in zip(values, inputs, strict=True)
+        ]
+        shape: Any = shapes[0] if len(values) == 1 else tuple(shapes)
+        output = next(x for x in flat(record.outputs) if isinstance(x, Value))
+
+        def node() -> Node:
+            name = self.name_of(record.scope, op)
+            out_shape = output.shape[len(lead) :]
+            return Node(name, f"torch.{op}", make(shape), [], shape, out_shape)
+
+        try:
+            found = self.continues((record.scope, op, key), inputs, node)
+        except (ValueError, TypeError, LookupError) as error:
+            self.problem(record, f"{op}: {error}")
+            return
+        found.original = record.scope
+        self.set(record.outputs, self.result(found, record, values, lead))
+
+    def _age(self, x: Data | None) -> tuple[float, int]:
+        if x is None:
+            return -1, 0
+        return float("inf") if x.t is None else x.t, self.nodes.index(x.node)
+
+    def inputs(self, record: Record, op: str, values: Sequence[Any]) -> list[Data | None] | None:
+        """The inputs of an operation, None for zeros; reports what can't be one."""
+        found: list[Data | None] = []
+        for value in values:
+            tag = self.tag(value)
+            if tag is None or isinstance(tag, Data):
+                found.append(tag)
+                continue
+            if isinstance(tag, Unknown):
+                self.set(record.outputs, UNKNOWN)
+            else:
+                self.problem(record, misuse(tag, op))
+            return None
+        return found
+
+    def name_of(self, scope: str, op: str) -> str:
+        """A name for an operation: that of its module, if it has no others."""
+        taken = {node.name for node in self.nodes}
+        module = self.modules[scope]
+        alone = scope and not any(True for _ in module.children()) and scope not in taken
+        name = scope if alone else f"{scope}.{op}" if scope else op
+        return _free(name, taken)
+
+    # Modules.
+
+    def _module(self, record: Record) -> None:
+        module, kind = record.module, kind_of(type(record.module))
+        first, *others = [*record.args, *record.kwargs.values()] or [None]
+        values = [x for x in flat(first) if isinstance(x, Value)]
+        extra = list(flat(others))
+        values += [x for x in extra if self._is_other_input(x, module)]
+        tags = [self.tag(x) for x in values]
+        if converter_of(module) is None:
+            near = nearest_kind(module)
+            hint = f"; the nearest that has one is {near}" if near else ""
+            self.problem(record, f"{kind} has no converter{hint}; write one and @register it")
+            return
+        if not values:
+            self.problem(record, f"{kind} is called without a tensor")
+            return
+        inputs = self.inputs(record, kind, values)
+        if inputs is None:
+            return
+        if any(tag is None and not is_zero(x) for tag, x in zip(tags, values, strict=True)):
+            self.problem(record, f"{kind} gets a constant; only the model's inputs can go in")
+            return
+        leads = [STEP if x is None else x.lead for x in inputs]
+        shapes = [_sample_shape(v, lead) for v, lead in zip(values, leads, strict=True)]
+        in_shape: Any = shapes[0] if len(shapes) == 1 else tuple(shapes)
+        try:
+            converted = self.recording.converted(module, in_shape)
+            stateful = remembers(converted.layers, in_shape)
+        except Exception as error:
+            # A converter is code of others, and says in its own words what it can't take.
+            text = (
+                str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            )
+            text = text if text.startswith(kind) else f"{kind}: {text}"
+            self.problem(record, text)
+            return
+        if len(values) > 1 and not next(iter(converted.layers.values())).many_inputs:
+            self.problem(record, f"{kind} gets {len(values)} tensors, but its converter takes one")
+            return
+        lead = next((x.lead for x in inputs if x is not None and not x.static), STEP)
+        if wrong := self._wrong_axes(module, converted, lead):
+            self.problem(record, f"{kind} {wrong}")
+            return
+
+        def node() -> Node:
+            name = _free(
+                record.scope or type(module).__name__.lower(), {n.name for n in self.nodes}
+            )
+            new = Node(name, kind, dict(converted.layers), [], in_shape, (), list(converted.notes))
+            new.stateful, new.original = stateful, record.scope
+            return new
+
+        before = list(self.slots.get(id(module), []))
+        found = self.continues(id(module), inputs, node)
+        if before and found not in before:
+            if stateful:
+                self.problem(
+                    record,
+                    f"{kind} has a state and is called with several inputs within one step, or "
+                    "with others in some steps; make one module for each of them",
+                )
+                return
+            found.notes.append(
+                f"torch shares the weights with '{before[0].name}'; here it is a copy"
+            )
+        if not self._takes_state(record, found, kind, converted, extra):
+            return
+        self._returns(record, found, kind, converted, values, lead)
+
+    def _is_other_input(self, x: Any, module: Any) -> bool:
+        """Whether an argument behind the first is an input, not a state that is handed on."""
+        tag = self.tag(x)
+        return isinstance(tag, Data) and tag.node not in self.slots.get(id(module), [])
+
+    def _wrong_axes(self, module: Any, converted: Converted, lead: Lead) -> str:
+        sequence = any("t" in letter for letter in lead)
+        if converted.sequence is True:
+            wanted = sequence_layout(module)
+            self.sequences = self.sequences or sequence
+            if not sequence:
+                return (
+                    f"takes all steps at once, {layout_text(wanted)}, but is given one step; give "
+                    "the model whole sequences (time_axis=0 or 1), or use the library's module "
+                    "for single steps"
+                )
+            if lead != wanted:
+                return f"takes {layout_text(wanted)}, but is given {layout_text(lead)}"
+        if converted.sequence is False and sequence:
+            return (
+                f"takes one step a call, but is given {layout_text(lead)}; loop over the steps, or "
+                "give the model one step at a time (time_axis=None)"
+            )
+        return ""
+
+    def _takes_state(
+        self, record: Record, node: Node, kind: str, converted: Converted, extra: list[Any]
+    ) -> bool:
+        """Whether the states that a call was given are those of the step before."""
+        now = node.times[-1]
+        given = False
+        for x in extra:
+            tag = self.tag(x)
+            if isinstance(tag, Unknown):
+                self.set(record.outputs, UNKNOWN)
+                return False
+            if isinstance(tag, State) or (isinstance(tag, Data) and tag.node is node):
+                given = True
+                if tag.node is node and now and tag.t == now - 1:
+                    continue
+                whose = f"'{tag.node.name}' after step {tag.t}"
+                self.problem(record, f"{kind} gets the state of {whose} at step {now}")
+                return False
+            if isinstance(x, Value) and tag is None:
+                given = True
+                if now:
+                    text = "starts anew in every step; hand on the state that it returns"
+                    self.problem(record, f"{kind} {text}")
+                    return False
+                if not is_zero(x):
+                    text = "starts from a state that is not zero; start it from None or zeros"
+                    self.problem(record, f"{kind} {text}")
+                    return False
+        if now and not given and "state" in (converted.returns or ()):
+            self.problem(
+                record, f"{kind} starts anew in every step; hand on the state that it returns"
+            )
+            return False
+        return True
+
+    def _returns(
+        self,
+        record: Record,
+        node: Node,
+        kind: str,
+        converted: Converted,
+        values: Sequence[Any],
+        lead: Lead,
+    ) -> None:
+        """Says what the outputs of a module stand for."""
+        outputs, returns = record.outputs, converted.returns
+        if returns is None and isinstance(outputs, Value):
+            outputs, returns = (outputs,), (OUTPUT,)
+        if returns is None or not isinstance(outputs, tuple) or len(outputs) != len(returns):
+            count = len(outputs) if isinstance(outputs, tuple | list) else 1
+            self.problem(
+                record,
+                f"{kind} returns {count} values, its converter says {returns}; "
+                "say in Converted(returns=...) what each of them is",
+            )
+            return
+        data = self.result(node, record, values, lead)
+        for output, what in zip(outputs, returns, strict=True):
+            if what == OUTPUT:
+                self.set(output, data)
+                value = next(x for x in flat(output) if isinstance(x, Value))
+                node.out_shape = value.shape[len(lead) :]
+                node.calls[-1] = node.calls[-1]._replace(output=value.data)
+            else:
+                for path, value in _fields(output, "" if what == "state" else what):
+                    self.tags[value] = State(node, path, data.t)
+
+    def _check_times(self) -> None:
+        """Every node must have been called in every step."""
+        most = max((len(n.times) for n in self.nodes if n.times != [None]), default=1)
+        self.steps = self.steps or most
+        for scope, count in self.stacked:
+            if count != self.steps:
+                text = f"stacks {count} of {self.steps} steps; stack all of them"
+                self.problems.append((scope, text))
+        reported = set()
+        for node in self.nodes:
+            if node.times == [None] or node.start == self.steps - 1 > 0:
+                continue  # what comes after the loop is seen where outputs are read
+            called = len(node.times)
+            # What is only used one step later need not be computed in the last one.
+            often = called in (self.steps, self.steps - (not node.stateful))
+            if (node.start or not often) and (node.original, node.source) not in reported:
+                reported.add((node.original, node.source))
+                what = f"{node.source} is called in {called} of {self.steps} steps"
+                what += f", first in step {node.start}" if node.start else ""
+                text = f"{what}; call it once in every step, with the same inputs"
+                self.problems.append((node.original, text))
+
+
+def _same_inputs(node: Node, inputs: Sequence[Data | None]) -> list[Arg] | None:
+    """The inputs of a node, if a further call with these continues it."""
+    if node.times == [None]:
+        same = [Arg(None) if x is None else Arg(x.node) for x in inputs] == node.args
+        return node.args if same and all(x is not None and x.static for x in inputs) else None
+    now = node.start + len(node.times)
+    args = []
+    for arg, x in zip(node.args, inputs, strict=True):
+        new = _arg(x, now)
+        starts_feedback = arg.node is None and len(node.times) == 1 and new.delay == 1
+        if not (starts_feedback or (new == arg and new.delay in (0, 1))):
+            return None
+        args.append(new)
+    return args
+
+
+def _arg(x: Data | None, now: int) -> Arg:
+    return Arg(None) if x is None else Arg(x.node, 0 if x.t is None else now - x.t)
+
+
+def _sample_shape(value: Any, lead: Lead) -> Shape:
+    return value.shape[len(lead) :] if isinstance(value, Value) else ()
+
+
+def _free(name: str, taken: set[str]) -> str:
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    return free
+
+
+def _fields(tree: Any, path: str) -> list[tuple[str, Value]]:
+    """The tensors of a state with their paths."""
+    if isinstance(tree, Value):
+        return [(path, tree)]
+    if isinstance(tree, dict):
+        items = list(tree.items())
+    elif hasattr(tree, "_fields"):
+        items = list(zip(tree._fields, tree, strict=True))
+    elif isinstance(tree, tuple | list):
+        items = [(str(i), item) for i, item in enumerate(tree)]
+    else:
+        return []
+    return [found for name, item in items for found in _fields(item, f"{path}.{name}".lstrip("."))]
+
+
+def is_zero(x: Any) -> bool:
+    """Whether a constant is zero (or None)."""
+    if isinstance(x, Value):
+        return not bool(x.data.any())
+    return x is None or (isinstance(x, int | float) and x == 0)
+
+
+def remembers(layers: Any, in_shape: Any) -> bool:
+    """Whether a chain of layers has a state; raises ValueError if it can't take the shape."""
+    found = False
+    for layer in layers.values():
+        found = found or layer.init(in_shape) is not None
+        in_shape = layer.out_shape(in_shape)
+    return found
+
+
+def sequence_layout(module: Any) -> Lead:
+    """The axes that a module of whole sequences takes: sinabs has batches first."""
+    kind = kind_of(type(module))
+    if kind.startswith("sinabs."):
+        return ("bt",) if kind.endswith("Squeeze") else BY_BATCH
+    return BY_TIME
+
+
+def misuse(tag: Tag, op: str) -> str:
+    """Why something that is no output of a node can't be an input."""
+    if isinstance(tag, State | Trace):
+        return (
+            f"{op} takes the state '{tag.node.name}.{tag.path}'; a state may only be handed on or "
+            "recorded, because layers see each other's outputs"
+        )
+    if isinstance(tag, Reduced):
+        return (
+            f"{op} comes after the {tag.how} over time; end the model before that, and do it with "
+            "the outputs of the run (neurojax.decode)"
+        )
+    return f"{op} takes a tensor that is filled step by step; use a list and torch.stack"

@@ -1,0 +1,301 @@
+"""What a model is run on, and which axis of its input is time."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from neurojax._network import Network
+from neurojax.converters._registry import converter_of, kind_of, nearest_kind
+from neurojax.converters._timeloop import Fold
+from neurojax.converters._trace_build import Outputs, build, read_outputs
+from neurojax.converters._trace_values import BY_BATCH, BY_TIME, STEP, Lead
+from neurojax.converters._tracing import CONTAINERS, Recording, copy_of, record, where_raised
+
+STEPS = 5
+SAMPLES = 3
+LEADS: dict[Any, Lead] = {0: BY_TIME, 1: BY_BATCH, "squeezed": ("bt",)}
+Problems = list[tuple[str, str]]
+
+
+class Failed(ValueError):
+    """The model itself did not run."""
+
+
+class Trial:
+    """One way of reading a model: its nodes and outputs, and what stands against it."""
+
+    def __init__(
+        self, recording: Recording, lead: Lead, steps: int | None, batch: int, by_step: bool
+    ) -> None:
+        self.fold = Fold(recording, lead, steps, batch)
+        self.outputs: Outputs = read_outputs(self.fold, by_step)
+        # What is wrong with the outputs often only follows from what is wrong before them.
+        self.problems: Problems = self.fold.problems or self.outputs.problems
+
+    @property
+    def loops(self) -> bool:
+        """Whether the model goes through the steps by itself."""
+        return any(len(node.times) > 1 for node in self.fold.nodes)
+
+
+class Importer:
+    """A model and the ways of running it."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+        self.parameters = [
+            p
+            for p in inspect.signature(module.forward).parameters.values()
+            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+        tensors = [*module.parameters(), *module.buffers()]
+        self.device = tensors[0].device if tensors else torch.device("cpu")
+
+    def network(
+        self, example: Any, input_shape: Any, time_axis: int | str | None, check: bool
+    ) -> Network:
+        """The network; see `from_torch`."""
+        trial = self._trial(example, input_shape, time_axis)
+        problems = trial.problems
+        if not problems:
+            network, problems = build(trial.fold, trial.outputs, check)
+            if network is not None:
+                return network
+        raise ValueError(self._findings(problems))
+
+    def _trial(self, example: Any, input_shape: Any, time_axis: int | str | None) -> Trial:
+        if example is None:
+            shapes = self._named(input_shape, is_leaf=_is_shape)
+            return self._without_example(shapes, time_axis)
+        inputs = {
+            name: torch.as_tensor(x) for name, x in self._named(example, is_leaf=_is_tensor).items()
+        }
+        if time_axis is None:
+            return self._by_step(inputs)
+        if time_axis != "auto":
+            return self._at_once(inputs, LEADS[time_axis])
+        return self._best([lambda: self._sequence(inputs), lambda: self._by_step(inputs)])
+
+    def _without_example(self, shapes: dict[str, Any], time_axis: int | str | None) -> Trial:
+        steps, batch = self._counts(None)
+        leading: dict[Any, tuple[int, ...]] = {
+            0: (steps, batch), 1: (batch, steps), "squeezed": (batch * steps,), None: (batch,),
+        }  # fmt: skip
+
+        def example(axis: Any) -> dict[str, torch.Tensor]:
+            return {name: self._spikes(leading[axis] + shape) for name, shape in shapes.items()}
+
+        if time_axis is None:
+            return self._by_step(example(None))
+        if time_axis != "auto":
+            return self._at_once(example(time_axis), LEADS[time_axis])
+        ways: list[Callable[[], Trial | None]] = [
+            lambda axis=axis: self._sequence(example(axis), [LEADS[axis]])  # type: ignore[misc]
+            for axis in LEADS
+        ]
+        # A model that loops by itself over an input without time, and one that takes one step.
+        ways += [lambda: self._sequence(example(None), []), lambda: self._by_step(example(None))]
+        return self._best(ways)
+
+    def _best(self, ways: list[Callable[[], Trial | None]]) -> Trial:
+        """The first way without problems; otherwise the one that came nearest."""
+        failed: list[Exception] = []
+        trials: list[Trial] = []
+        for way in ways:
+            try:
+                trial = way()
+            except Failed as error:
+                failed.append(error)
+                continue
+            if trial is None:
+                continue
+            if not trial.problems:
+                return trial
+            trials.append(trial)
+        if not trials:
+            raise failed[-1]
+        # Evidence that the inputs hold time counts more than the number of findings.
+        return min(trials, key=lambda t: (not t.fold.sequences, not t.loops, len(t.problems)))
+
+    def _sequence(
+        self, inputs: dict[str, torch.Tensor], leads: list[Lead] | None = None
+    ) -> Trial | None:
+        """The model called once, if it then goes through time by itself; else None."""
+        recording = self._run(inputs)
+        seen = []
+        for lead in list(LEADS.values()) if leads is None else leads:
+            if min(x.ndim for x in inputs.values()) < len(lead):
+                continue
+            if lead == ("bt",) and not self._squeezes():
+                continue
+            trial = Trial(recording, lead, *self._sizes(inputs, lead), False)
+            if trial.fold.sequences and not trial.problems:
+                return trial
+            if trial.fold.sequences:
+                seen.append(trial)
+        if not leads:
+            batch = next(iter(inputs.values())).shape[0]
+            trial = Trial(recording, STEP, None, batch, False)
+            if (trial.fold.sequences or trial.loops) and not trial.problems:
+                return trial
+            if trial.loops and not seen:
+                seen.append(trial)
+        return min(seen, key=lambda trial: len(trial.problems), default=None)
+
+    def _at_once(self, inputs: dict[str, torch.Tensor], lead: Lead) -> Trial:
+        for name, x in inputs.items():
+            if x.ndim < len(lead):
+                raise ValueError(
+                    f"input '{name}' has shape {tuple(x.shape)}, too few axes for time and batch"
+                )
+        return Trial(self._run(inputs), lead, *self._sizes(inputs, lead), False)
+
+    def _by_step(self, inputs: dict[str, torch.Tensor]) -> Trial:
+        """The model called once a step, with inputs that differ from step to step."""
+        batch = next(iter(inputs.values())).shape[0]
+
+        def over_time(x: torch.Tensor) -> torch.Tensor:
+            shifts = [(t, t)[: x.ndim] for t in range(STEPS)]
+            axes = (0, -1)[: x.ndim]
+            return torch.stack([x.roll(shift, axes) for shift in shifts])
+
+        sequences = {name: over_time(x) for name, x in inputs.items()}
+        return Trial(self._run(sequences, by_step=True), BY_TIME, STEPS, batch, True)
+
+    def _run(self, inputs: dict[str, torch.Tensor], by_step: bool = False) -> Recording:
+        model = copy_of(self.module)
+        by_name = self.given_by_name
+        shapes = ", ".join(str(tuple(x.shape)) for x in inputs.values())
+
+        def call(model: Any, recording: Recording) -> Any:
+            def forward(values: list[Any], extra: tuple[Any, ...] = ()) -> Any:
+                if by_name:
+                    return model(**dict(zip(inputs, values, strict=True)))
+                return model(*values, *extra)
+
+            tensors = list(inputs.values())
+            if not by_step:
+                return forward(tensors)
+            outputs: list[Any] = []
+            for t in range(STEPS):
+                outputs.append(forward([x[t] for x in tensors], self._states(outputs, len(inputs))))
+            return outputs
+
+        try:
+            with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+                warnings.simplefilter("ignore")
+                return record(model, call, inputs)
+        except Exception as error:
+            # Whatever a forward raises; the cause stays attached.
+            place = where_raised(error)
+            raise Failed(
+                f"{type(self.module).__name__} can't be run on inputs of shape {shapes}: "
+                f"{type(error).__name__}: {error}{f' ({place})' if place else ''}; give an "
+                "example_input as you would call the model, and time_axis"
+            ) from error
+
+    def _states(self, outputs: list[Any], inputs: int) -> tuple[Any, ...]:
+        """States that `forward(x, state=None)` returns and takes again."""
+        rest = self.parameters[inputs:]
+        if not outputs or not rest or self.given_by_name:
+            return ()
+        last = outputs[-1]
+        if isinstance(last, tuple) and len(last) == 1 + len(rest):
+            return last[1:]
+        return ()
+
+    given_by_name = False
+
+    def _named(self, given: Any, is_leaf: Callable[[Any], bool]) -> dict[str, Any]:
+        """Inputs by name: `"input"` for a single one, else the names that `forward` gives them."""
+        if is_leaf(given):
+            return {"input": given}
+        if isinstance(given, dict):
+            known = [p.name for p in self.parameters]
+            wrong = [name for name in given if name not in known]
+            if wrong:
+                raise ValueError(
+                    f"forward of {type(self.module).__name__} has no input "
+                    f"{', '.join(map(repr, wrong))}; its inputs are {', '.join(known)}"
+                )
+            self.given_by_name = True
+            return dict(given)
+        if not isinstance(given, tuple | list) or not all(is_leaf(x) for x in given):
+            raise TypeError(
+                f"got {type(given).__name__}; give a tensor (input_shape: a tuple of integers), "
+                "or a tuple or dict of those for a model with several inputs"
+            )
+        if len(given) == 1:
+            return {"input": given[0]}
+        names = [p.name for p in self.parameters[: len(given)]]
+        names += [f"input{i + 1}" for i in range(len(names), len(given))]
+        return dict(zip(names, given, strict=True))
+
+    def _spikes(self, shape: tuple[int, ...]) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(0)
+        return (torch.rand(shape, generator=generator) < 0.5).float().to(self.device)
+
+    def _squeezes(self) -> bool:
+        return any(kind_of(type(m)).endswith("Squeeze") for m in self.module.modules())
+
+    def _counts(self, product: int | None) -> tuple[int, int]:
+        """Steps and samples; where they share an axis, modules say how many there are."""
+        batch = steps = 0
+        for module in self.module.modules():
+            b, t = getattr(module, "batch_size", None), getattr(module, "num_timesteps", None)
+            batch = b if isinstance(b, int) and b > 0 else batch
+            steps = t if isinstance(t, int) and t > 0 else steps
+        if product is None:
+            return steps or STEPS, batch or SAMPLES
+        if not batch and not steps:
+            raise ValueError(
+                "time_axis='squeezed': no module says how many samples or steps share the first "
+                "axis; make the sinabs layers with batch_size= or num_timesteps="
+            )
+        batch = batch or product // steps
+        if not batch or product % batch:
+            raise ValueError(f"the first axis, {product}, is not a multiple of {batch or steps}")
+        return product // batch, batch
+
+    def _sizes(self, inputs: dict[str, torch.Tensor], lead: Lead) -> tuple[int, int]:
+        shape = next(iter(inputs.values())).shape
+        if lead == ("bt",):
+            return self._counts(shape[0])
+        steps, batch = shape[lead.index("t")], shape[lead.index("b")]
+        return steps, batch
+
+    def _findings(self, problems: Problems) -> str:
+        """One message for everything that was found."""
+        modules = dict(self.module.named_modules())
+        lines: dict[str, list[str]] = {}
+        for scope, text in dict.fromkeys(problems):
+            lines.setdefault(scope, []).append(text)
+        text = []
+        for scope, found in lines.items():
+            module = modules.get(scope, self.module)
+            where = f"'{scope}' ({kind_of(type(module))})" if scope else "forward"
+            hint = ""
+            plain = scope and not isinstance(module, CONTAINERS)
+            if plain and converter_of(module) is None and "@register" not in found[0]:
+                near = nearest_kind(module)
+                hint = f"; or write a converter for {type(module).__name__} and @register it"
+                hint += f" (the nearest kind that has one is {near})" if near else ""
+            text.append(f"- {where}: {'; '.join(found)}{hint}")
+        count = len(text)
+        name = type(self.module).__name__
+        return f"{name} can't be imported; {count} finding{'s' * (count > 1)}:\n" + "\n".join(text)
+
+
+def _is_shape(x: Any) -> bool:
+    return isinstance(x, int) or (
+        isinstance(x, tuple | list) and all(isinstance(n, int) and n > 0 for n in x)
+    )
+
+
+def _is_tensor(x: Any) -> bool:
+    return isinstance(x, torch.Tensor) or hasattr(x, "__array__")
