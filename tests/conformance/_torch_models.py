@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 
 import neurojax as nj
-from neurojax import neurons
-from neurojax.converters import norse, snntorch
+from neurojax.converters import norse, sinabs, snntorch, spikingjelly
 from neurojax.layers import Linear
 from neurojax.layers.recurrent import Recurrent
 from neurojax.surrogate import Surrogate, by_name
@@ -61,63 +60,6 @@ class Elementwise(nj.Layer):
 
     def out_shape(self, in_shape: tuple[int, ...]) -> tuple[int, ...]:
         return in_shape
-
-
-class MembraneReset(nj.Layer):
-    """A neuron with sinabs' MembraneReset(value): after each step, the value is added to all v.
-
-    The lower bound comes after that, so it belongs here and not to the neuron.
-    """
-
-    neuron: nj.Layer
-    value: float
-    v_min: jax.Array | None
-
-    def init(self, in_shape: tuple[int, ...]) -> Any:
-        return self.neuron.init(in_shape)
-
-    def prepare(self, key: Any) -> MembraneReset:
-        return MembraneReset(self.neuron.prepare(key), self.value, self.v_min)
-
-    def step(self, state: Any, x: jax.Array, *, key: Any = None) -> tuple[Any, jax.Array]:
-        state, spikes = self.neuron.step(state, x, key=key)
-        v = state.v + self.value
-        if self.v_min is not None:
-            v = jnp.where(v > self.v_min, v, self.v_min)
-        return state._replace(v=v), spikes
-
-    def out_shape(self, in_shape: tuple[int, ...]) -> tuple[int, ...]:
-        return self.neuron.out_shape(in_shape)
-
-
-class FilteredState(NamedTuple):
-    """State of a neuron behind a synapse."""
-
-    synapse: Any
-    neuron: Any
-
-
-class Filtered(nj.Layer):
-    """A neuron behind a synapse, which also filters what comes back to it."""
-
-    synapse: nj.Layer
-    neuron: nj.Layer
-
-    def init(self, in_shape: tuple[int, ...]) -> FilteredState:
-        return FilteredState(self.synapse.init(in_shape), self.neuron.init(in_shape))
-
-    def prepare(self, key: Any) -> Filtered:
-        return Filtered(self.synapse.prepare(key), self.neuron.prepare(key))
-
-    def step(
-        self, state: FilteredState, x: jax.Array, *, key: Any = None
-    ) -> tuple[FilteredState, jax.Array]:
-        synapse, x = self.synapse.step(state.synapse, x, key=key)
-        neuron, spikes = self.neuron.step(state.neuron, x, key=key)
-        return FilteredState(synapse, neuron), spikes
-
-    def out_shape(self, in_shape: tuple[int, ...]) -> tuple[int, ...]:
-        return self.neuron.out_shape(in_shape)
 
 
 # What the libraries take for a parameter that a call leaves out.
@@ -208,28 +150,22 @@ def _recurrent(neuron: nj.Layer, n: Numbers) -> Recurrent:
 def _spikingjelly(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
     cuba = peer.name == "CUBALIFNode"
     options: dict[str, Any] = {
-        "threshold": n["v_threshold"],
+        "v_threshold": n["v_threshold"],
+        "v_reset": n.get("v_reset"),
         "detach_reset": peer.option("detach_reset", False),
         "surrogate": peer.surrogate("Rect" if cuba else "Sigmoid"),
     }
-    rest = jnp.zeros(())
-    if "v_reset" in n:
-        rest = n["v_reset"]
-        options |= {"reset": "value", "reset_value": rest}
-    if peer.name == "IFNode":
-        return _model(in_shape, neurons.IAF(**options), {"v": "v"})
     if cuba:
-        neuron = neurons.CubaLIF(decay=n["v_decay"], decay_syn=n["c_decay"], v_init=rest, **options)
-        return _model(in_shape, neuron, {"v": "v", "c": "i"})
-    options |= {"v_rest": rest}
-    normalize = peer.option("decay_input", True)
+        options |= {"c_decay": n["c_decay"], "v_decay": n["v_decay"]}
+        return _model(in_shape, spikingjelly.cuba_lif_node(**options), {"v": "v", "c": "i"})
+    if peer.name == "IFNode":
+        return _model(in_shape, spikingjelly.if_node(**options), {"v": "v"})
+    options["decay_input"] = peer.option("decay_input", True)
     if peer.name == "LIFNode":
-        neuron = neurons.LIF(tau=n["tau"], method="euler", normalize_input=normalize, **options)
-        return _model(in_shape, neuron, {"v": "v"})
+        return _model(in_shape, spikingjelly.lif_node(tau=n["tau"], **options), {"v": "v"})
     if peer.name == "ParametricLIFNode":
         w = n["w"] if "w" in n else -jnp.log(n["init_tau"] - 1)
-        neuron = neurons.LIF(decay=jax.nn.sigmoid(-w), normalize_input=normalize, **options)
-        return _model(in_shape, neuron, {"v": "v"})
+        return _model(in_shape, spikingjelly.parametric_lif_node(w=w, **options), {"v": "v"})
     raise ValueError(f"no model of SpikingJelly's {peer.name}")
 
 
@@ -276,70 +212,31 @@ def _norse(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
 
 
 def _sinabs(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
-    kind = peer.name.removesuffix("Recurrent")
-    normalize = peer.option("norm_input", kind != "IAF")
-    bound = {"v_min": n["min_v_mem"]} if "min_v_mem" in n else {}
-    leak = {"tau": n["tau_mem"], "normalize_input": normalize} if kind != "IAF" else {}
-    if kind == "ExpLeak":
-        neuron: nj.Layer = neurons.LI(**leak, **bound)
-        neuron = _recurrent(neuron, n) if peer.name.endswith("Recurrent") else neuron
-        return _model(in_shape, neuron, {"v": "v"})
-
-    default_spikes = "SingleSpike" if kind == "ALIF" else "MultiSpike"
-    reset = peer.option("reset_fn", "MembraneSubtract()")
-    offset = membrane_reset_value(reset)
-    spiking: dict[str, Any] = {
-        "threshold": n["spike_threshold"],
-        "max_spikes": max_spikes(peer.option("spike_fn", default_spikes)),
-        "detach_threshold": True,
-        "surrogate": peer.surrogate("SingleExponential"),
-    }
+    kind = peer.name.removesuffix("Recurrent").lower()
+    makers = {"iaf": sinabs.iaf, "lif": sinabs.lif, "alif": sinabs.alif, "expleak": sinabs.exp_leak}
+    if kind not in makers:
+        raise ValueError(f"no model of sinabs' {peer.name}")
+    names = ("tau_mem", "tau_syn", "tau_adapt", "adapt_scale", "min_v_mem", "spike_threshold")
+    taken = inspect.signature(makers[kind]).parameters
+    options: dict[str, Any] = {name: n[name] for name in names if name in n and name in taken}
+    given = dict(peer.options)
+    if "norm_input" in given and kind != "iaf":
+        options["norm_input"] = given["norm_input"]
+    if "spike_fn" in given:
+        options["max_spikes"] = max_spikes(given["spike_fn"])
+    reset = given.get("reset_fn", "MembraneSubtract()")
     if reset.startswith("MembraneReset"):
-        # Which neurons spiked is a truth value there: no gradient passes.
-        spiking |= {"reset": "zero", "detach_reset": True}
+        options |= {"reset": "value", "reset_value": membrane_reset_value(reset)}
     elif reset not in ("MembraneSubtract()", "MembraneSubtract"):
         raise ValueError(f"no model of sinabs' {reset}")
-    if not offset:
-        spiking |= bound
-    synapse_of_alif: nj.Layer | None = None
-    states = {"v": "v"}
-    if kind == "ALIF":
-        if "tau_syn" in n:
-            # It keeps the normalised current, so that 1 - decay acts on the current again and
-            # again: a filter with this decay, and no normalisation behind it.
-            decay = jnp.exp(-1 / n["tau_syn"])
-            if normalize:
-                decay = decay * (1 - jnp.exp(-1 / n["tau_mem"]))
-            synapse_of_alif = neurons.LI(decay=decay, gain=decay)
-            leak["normalize_input"] = False
-        neuron = neurons.AdaptiveLIF(
-            **leak, tau_adapt=n["tau_adapt"], adaptation=n["adapt_scale"], **spiking
-        )
-        states |= {"b": "b", "spike_threshold": "b"}
-    elif kind in ("LIF", "IAF"):
-        synapse = {"tau_syn": n["tau_syn"], "order": "decay_input"} if "tau_syn" in n else {}
-        families = {
-            ("LIF", False): neurons.LIF,
-            ("LIF", True): neurons.CubaLIF,
-            ("IAF", False): neurons.IAF,
-            ("IAF", True): neurons.CubaIAF,
-        }
-        neuron = families[kind, bool(synapse)](**leak, **synapse, **spiking)
-        states |= {"i_syn": "i"} if synapse else {}
-    else:
-        raise ValueError(f"no model of sinabs' {peer.name}")
-    if offset:
-        neuron = MembraneReset(neuron, offset, n.get("min_v_mem"))
-    if synapse_of_alif is not None:
-        neuron = Filtered(synapse_of_alif, neuron)
-        states = {name: f"neuron.{field}" for name, field in states.items()} | {
-            "i_syn": "synapse.v"
-        }
+    if kind != "expleak":
+        options["surrogate"] = peer.surrogate("SingleExponential")
+    neuron = makers[kind](**options)
     if peer.name.endswith("Recurrent"):
         neuron = _recurrent(neuron, n)
-    model = _model(in_shape, neuron, states)
-    if kind == "ALIF":
-        probe, _ = model.states["b"]
+    states = {"v": "v"} | ({"i_syn": "i"} if "tau_syn" in n else {})
+    model = _model(in_shape, neuron, states | ({"b": "b"} if kind == "alif" else {}))
+    if kind == "alif":
         threshold = lambda b: n["spike_threshold"] + n["adapt_scale"] * b  # noqa: E731
-        model.states["spike_threshold"] = (probe, threshold)
+        model.states["spike_threshold"] = (model.states["b"][0], threshold)
     return model
