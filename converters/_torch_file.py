@@ -137,10 +137,11 @@ def _is_npz(path: Path) -> bool:
 
 
 def _read_npz(path: Path) -> Mapping[str, Any]:
-    with np.load(path, allow_pickle=False) as file:
-        if not hasattr(file, "files"):
+    with path.open("rb") as file:  # np.load would leave a damaged one open
+        found = np.load(file, allow_pickle=False)
+        if not isinstance(found, Mapping):
             raise _Refused(f"{path}: it holds one array without a name; save with numpy.savez")
-        return {name: file[name] for name in file.files}
+        return dict(found)
 
 
 def _read_torch(path: Path) -> Any:
