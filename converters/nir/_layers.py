@@ -70,8 +70,8 @@ class Reading:
             fits = False
         if not fits:
             self.problems.append(
-                f"{field} has shape {np.asarray(value).shape}, but the neurons have shape {shape}; give "
-                "one value, or one a neuron"
+                f"{field} has shape {np.asarray(value).shape}, but the neurons have shape {shape}; "
+                "give one value, or one a neuron"
             )
             return array.reshape(-1)[0]
         return array
