@@ -186,10 +186,13 @@ class Grid(AbstractGrid):
         return self.real(self.integers(x, key=key))
 
     def _numbers(self, like: Array) -> tuple[Any, Any]:
-        fixed = jax.lax.stop_gradient((self.scale, self.zero))
-        return tuple(  # type: ignore[return-value]
-            float(n) if isinstance(n, Constant) else n.astype(like.dtype) for n in fixed
+        scale, zero = (
+            float(n) if isinstance(n, Constant) else jax.lax.stop_gradient(n).astype(like.dtype)
+            for n in (self.scale, self.zero)
         )
+        # XLA would turn x / (largest / range) into x range / largest, which rounds otherwise: a
+        # quantised run would differ from one with the same weights baked.
+        return (scale if isinstance(scale, float) else jax.lax.optimization_barrier(scale)), zero
 
 
 class LearntGrid(AbstractGrid):
