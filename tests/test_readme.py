@@ -1,5 +1,6 @@
 """What the documentation shows works: the examples of every page run, and links lead somewhere."""
 
+import doctest
 import re
 import subprocess
 from pathlib import Path
@@ -41,6 +42,19 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     namespace: dict[str, object] = {"__name__": "__main__"}
     for number, block in enumerate(_examples(page), 1):
         exec(compile(block, f"{page.name}, example {number}", "exec"), namespace)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [p for p in PAGES if ">>> " in p.read_text()],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_sessions_say_the_truth(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What the interpreter's sessions on a page print is what they show; fences end them."""
+    monkeypatch.chdir(tmp_path)
+    text = re.sub(r"^```.*$", "", page.read_text(), flags=re.MULTILINE)
+    session = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
+    assert doctest.DocTestRunner().run(session).failed == 0
 
 
 def test_readme_has_an_example():
