@@ -47,12 +47,12 @@ def array_of(module: Any, name: str) -> np.ndarray | None:
     `spectral_norm`, `prune`) are computed here, because what the module holds may be out of date.
     """
     tensor = getattr(module, name, None)
-    for hook in getattr(module, "_forward_pre_hooks", {}).values():
-        if getattr(hook, "name", None) == name and hasattr(hook, "compute_weight"):
+    for hook in _computing_hooks(module, name):
+        if hasattr(hook, "apply_mask"):
+            tensor = hook.apply_mask(module)
+        else:
             frozen = {"do_power_iteration": False} if hasattr(hook, "n_power_iterations") else {}
             tensor = hook.compute_weight(module, **frozen)
-        elif getattr(hook, "_tensor_name", None) == name and hasattr(hook, "apply_mask"):
-            tensor = hook.apply_mask(module)
     if tensor is None:
         return None
     what = f"{_kind(module)}: {name}"
@@ -63,6 +63,18 @@ def array_of(module: Any, name: str) -> np.ndarray | None:
             f"{what} is on torch's 'meta' device and holds no numbers; load them first"
         )
     return np.array(tensor.detach().cpu().float().numpy())
+
+
+def has_computed_weights(module: Any) -> bool:
+    """Whether torch computes a tensor of the module in a hook before each call."""
+    return any(_computing_hooks(module, name) for name in ("weight", "bias"))
+
+
+def _computing_hooks(module: Any, name: str) -> list[Any]:
+    hooks = getattr(module, "_forward_pre_hooks", {}).values()
+    norms = [h for h in hooks if hasattr(h, "compute_weight") and h.name == name]
+    masks = [h for h in hooks if hasattr(h, "apply_mask") and h._tensor_name == name]
+    return norms + masks
 
 
 @register("torch.Linear")
