@@ -154,8 +154,8 @@ def _convolution(reading: Reading) -> Layer:
     declared = reading.node.fields.get("input_shape")
     if declared is not None and reading.in_shape is not None and np.size(declared):
         given = tuple(int(n) for n in np.asarray(declared).reshape(-1))
-        found = reading.in_shape[-ndim:]
-        if given != found and given != found[:1] * ndim:
+        given = given * ndim if len(given) == 1 else given
+        if given != reading.in_shape[-ndim:]:
             reading.problems.append(
                 f"input_shape is {given}, but what comes in has shape {reading.in_shape}; leave "
                 "the field out, or correct it or the layers before"
