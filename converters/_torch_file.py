@@ -63,7 +63,7 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         >>> import numpy as np
         >>> from pathlib import Path
         >>> from tempfile import mkdtemp
-        >>> from neurojax.converters import load_state_dict
+        >>> from neurojax.converters._torch_file import load_state_dict
         >>> path = Path(mkdtemp()) / "weights.npz"
         >>> np.savez(path, **{"fc.weight": np.ones((2, 3))})
         >>> {name: array.shape for name, array in load_state_dict(path).items()}
