@@ -312,7 +312,7 @@ def without_parametrizations(module: Any) -> Any:
     frozen = copy.deepcopy(module).eval()  # a spectral norm changes itself in training
     numbers = {name: getattr(frozen, name).detach() for name in frozen.parametrizations}
     # torch's remove_parametrizations would take them off the class, which the original shares.
-    plain = object.__new__(type(module).__mro__[1])
+    plain: Any = object.__new__(type(module).__mro__[1])
     plain.__dict__.update(frozen.__dict__)
     plain._modules = {k: v for k, v in frozen._modules.items() if k != "parametrizations"}
     plain._parameters = dict(frozen._parameters)

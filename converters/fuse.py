@@ -18,8 +18,10 @@ from neurojax.converters._torch_layers import has_computed_weights, without_para
 from neurojax.layers.fold import Normalisation, fold_parameters
 
 SYNAPSES = ("Conv1d", "Conv2d", "Conv3d", "Linear")
-NORMS = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm")
-NORMS += tuple(f"ThresholdDependentBatchNorm{n}d" for n in (1, 2, 3))
+NORMS = (
+    "SyncBatchNorm",
+    *(f"{kind}BatchNorm{n}d" for kind in ("", "ThresholdDependent") for n in (1, 2, 3)),
+)
 AVERAGES = tuple(f"{kind}AvgPool{n}d" for kind in ("", "Adaptive") for n in (1, 2, 3))
 MAXIMA = tuple(f"{kind}MaxPool{n}d" for kind in ("", "Adaptive") for n in (1, 2, 3))
 PASSED = (*AVERAGES, *MAXIMA, "Identity")
@@ -293,19 +295,19 @@ def _fold(synapse: Any, norm: Any) -> Any:
     if hasattr(synapse, "parametrizations"):
         synapse = without_parametrizations(synapse)
     weight, bias = synapse.weight, synapse.bias
-    arrays = [
-        None if t is None else _numbers(t)
-        for t in (weight, bias, norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    ]
-    known = Normalisation(arrays[2], arrays[3], float(norm.eps), *arrays[4:])
-    for name, array in zip(("weight", "bias"), fold_parameters(*arrays[:2], known), strict=True):
+    mean, var = _numbers(norm.running_mean), _numbers(norm.running_var)
+    known = Normalisation(mean, var, float(norm.eps), _numbers(norm.weight), _numbers(norm.bias))
+    folded = fold_parameters(_numbers(weight), _numbers(bias), known)
+    for name, array in zip(("weight", "bias"), folded, strict=True):
         tensor = torch.as_tensor(array).to(device=weight.device, dtype=weight.dtype)
         setattr(synapse, name, torch.nn.Parameter(tensor, requires_grad=weight.requires_grad))
     return synapse
 
 
-def _numbers(tensor: Any) -> np.ndarray:
-    """A tensor in float32, or float64 if it is."""
+def _numbers(tensor: Any) -> np.ndarray | None:
+    """A tensor in float32, or float64 if it is; None for None."""
+    if tensor is None:
+        return None
     tensor = tensor.detach().cpu()
     return np.array((tensor if str(tensor.dtype) == "torch.float64" else tensor.float()).numpy())
 

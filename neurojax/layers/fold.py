@@ -126,7 +126,7 @@ def fold_batch_norm(network: Network) -> Network:
 
 def _path(network: Network, name: str) -> list[str]:
     """What lies before a BatchNorm: pools, and before them what may have weights, that first."""
-    path = []
+    path: list[str] = []
     edges = network.incoming(name)
     while len(edges) == 1 and not edges[0].recurrent:
         path.insert(0, edges[0].source)

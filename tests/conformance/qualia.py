@@ -1,0 +1,116 @@
+"""Recordings of the Qualia plug-in for spiking networks (qualia.md of the fact sheets).
+
+What is compared: the folding of batch norm, `fusebn.{json,npz}`. The other recordings (energy,
+operation counts, generated code, quantisation) are listed as not compared yet.
+"""
+
+from __future__ import annotations
+
+import functools as ft
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import neurojax as nj
+from neurojax.converters import _torch_layers as torch_layers
+from neurojax.converters.fuse import fuse_batch_norm
+from tests.conformance._result import Result, attempt, compare
+
+ROUNDING = 1e-6  # of the largest magnitude: convolutions add up in another order
+OTHERS = {
+    "energy": "energy estimates",
+    "codegen": "generated code",
+    "pipeline": "the pipeline",
+    "quantizer": "quantisation",
+}
+
+
+def run(directory: Path) -> Iterator[Result]:
+    """The results of all recordings of a directory."""
+    for path in sorted(directory.glob("*.json")):
+        if path.stem == "fusebn":
+            yield from attempt("fusebn", "all", ft.partial(fusions, path))
+            continue
+        what = next((text for name, text in OTHERS.items() if path.stem.startswith(name)), "it")
+        why = f"{what} can't be compared yet"
+        yield Result(path.stem, "all", False, 0.0, expectation=why, covered=False)
+
+
+def fusions(path: Path) -> Iterator[Result]:
+    """The cases of one file."""
+    with np.load(path.with_suffix(".npz")) as stored:
+        arrays = dict(stored)
+    for case in json.loads(path.read_text())["cases"]:
+        name = f"{case['index']} {case['kind']}"
+        prefix = f"{case['index']}/"
+        own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+        yield from attempt("fusebn", name, ft.partial(_fusion, name, case, own))
+
+
+def _fusion(name: str, case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Iterator[Result]:
+    model, x = _model(case, arrays), torch.tensor(arrays["x"])
+    fused = fuse_batch_norm(model, x)
+    with torch.no_grad():
+        outputs = fused(x).numpy()
+    weights = {"weights": "fused_weight", "biases": "fused_bias"}
+    got = {"weights": fused.conv.weight, "biases": fused.conv.bias}
+    exact = [compare(k, arrays[v], got[k].detach().numpy()) for k, v in weights.items()]
+    near = [compare("outputs", arrays["y_fused"], outputs, rtol=ROUNDING)]
+    yield _result(f"{name}: torch", exact + near)
+
+    network = _network(model, x.shape[1:])
+    folded = nj.fold_batch_norm(network)
+    exact = [
+        compare("weights", arrays["fused_weight"], folded["conv"].weight),
+        compare("biases", arrays["fused_bias"], folded["conv"].bias),
+    ]
+    ours = nj.simulate(folded, arrays["x"][None]).outputs[0]
+    before = nj.simulate(network, arrays["x"][None]).outputs[0]
+    near = [
+        compare("outputs", arrays["y_fused"], ours, rtol=ROUNDING),
+        compare("outputs before", arrays["y_conv_bn"], before, rtol=ROUNDING),
+    ]
+    yield _result(f"{name}: network", exact + near)
+
+
+def _result(case: str, found: list[tuple[float, str]]) -> Result:
+    difference = next((text for _, text in found if text), "")
+    return Result("fusebn", case, not difference, max(e for e, _ in found), difference)
+
+
+def _model(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+    """The recorded layers. The neurons behind them have no part in the recorded numbers."""
+    kinds = {
+        "conv1d": (torch.nn.Conv1d, torch.nn.BatchNorm1d),
+        "conv2d": (torch.nn.Conv2d, torch.nn.BatchNorm2d),
+        "conv3d": (torch.nn.Conv3d, torch.nn.BatchNorm3d),
+    }
+    conv, norm = kinds[case["kind"]]
+    given = case["conv"]
+    model = torch.nn.Sequential()
+    model.conv = conv(
+        given["cin"],
+        given["cout"],
+        given["k"],
+        stride=given.get("s", 1),
+        padding=given.get("p", 0),
+        groups=given.get("g", 1),
+        bias=given.get("bias", True),
+    )
+    model.bn = norm(given["cout"], eps=case["eps"])
+    values = {"conv.weight": "conv_weight", "conv.bias": "conv_bias", "bn.weight": "bn_weight"}
+    values |= {"bn.bias": "bn_bias", "bn.running_mean": "bn_mean", "bn.running_var": "bn_var"}
+    state = {k: torch.tensor(arrays[v]) for k, v in values.items() if v in arrays}
+    model.load_state_dict(state | {"bn.num_batches_tracked": torch.tensor(1)})
+    return model.eval()
+
+
+def _network(model: Any, in_shape: tuple[int, ...]) -> nj.Network:
+    """The same layers, here."""
+    conv = torch_layers.convolution(model.conv, tuple(in_shape))
+    norm = torch_layers.batch_norm(model.bn, conv.out_shape(tuple(in_shape)))
+    return nj.Sequential(tuple(in_shape), conv=conv, norm=norm.layers[""])
