@@ -77,7 +77,7 @@ def snntorch_nets(draw):
 def test_snntorch(drawn, seed):
     net, features, mechanism, late = drawn
     rng = np.random.default_rng(seed)
-    fill_on_grid(net, rng)
+    fill_on_grid(net, rng, 2.0)
     x = spikes_in(rng, STEPS, BATCH, (features,))
     export = peer("snntorch.export_nir").export_to_nir
     graph = quietly(export, net, torch.zeros(1, features), ignore_dims=[0])
@@ -134,7 +134,7 @@ def sj_neurons(draw):
 def test_spikingjelly(drawn, dt, seed):
     net, shape = drawn
     rng = np.random.default_rng(seed)
-    fill_on_grid(net, rng)
+    fill_on_grid(net, rng, 2.0)
     x = spikes_in(rng, STEPS, BATCH, shape)
     export = peer("spikingjelly.activation_based.nir_exchange").export_to_nir
     graph = quietly(export, net, torch.zeros(1, *shape), dt=dt)
