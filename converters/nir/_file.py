@@ -18,6 +18,7 @@ import numpy as np
 
 from neurojax._files import written_whole
 from neurojax.converters.nir._graph import VERSION, Graph, Node, checked
+from neurojax.converters.nir._heap import heap_problem
 
 MOST_DEFLATED = 1100
 """gzip packs at most 1032 bytes into one."""
@@ -58,8 +59,11 @@ def read(path: str | os.PathLike[str]) -> Graph:
         True
     """
     path = Path(path)
-    if not path.exists():
+    if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
+    problem = heap_problem(path)
+    if problem:
+        raise OSError(f"{path}: {problem}")
     try:
         file = h5py.File(path, "r")
     except Exception as error:  # h5py raises what its C library makes of a damaged file
@@ -69,6 +73,8 @@ def read(path: str | os.PathLike[str]) -> Graph:
             return checked(_Reader(path, file).graph())
         except _Refused as refused:
             raise ValueError(f"{path}: {refused}") from None
+        except OSError as error:
+            raise OSError(f"{path}: {error}") from None
         except ValueError as error:
             raise ValueError(f"{path} is no valid NIR file:\n{error}") from None
 
