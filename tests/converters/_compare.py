@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -27,7 +27,7 @@ class Result(NamedTuple):
     gradient: np.ndarray  # of a random loss by the input
 
 
-Step = Callable[[Any, torch.Tensor, Any], tuple[torch.Tensor, Sequence[torch.Tensor]]]
+Step = Callable[[Any, torch.Tensor, Any], tuple[torch.Tensor, Any]]
 
 
 def losses(shape: tuple[int, ...], states: int, seed: int) -> list[np.ndarray]:
@@ -36,8 +36,19 @@ def losses(shape: tuple[int, ...], states: int, seed: int) -> list[np.ndarray]:
     return [rng.standard_normal(shape).astype(np.float32) for _ in range(1 + states)]
 
 
-def run_peer(modules: Sequence[Any], x: np.ndarray, step: Step, *, seed: int = 0) -> Result:
-    """Steps the modules; `step(module, x, state)` gives the output and the state to go on with."""
+def run_peer(
+    modules: Sequence[Any],
+    x: np.ndarray,
+    step: Step,
+    *,
+    read: Callable[[Any], Sequence[torch.Tensor]] = tuple,
+    seed: int = 0,
+) -> Result:
+    """Steps the modules.
+
+    `step(module, x, state)` gives the output and the state to go on with, `read(state)` what of the
+    last module's state is compared.
+    """
     inputs = torch.tensor(x, requires_grad=True)
     state: list[Any] = [None] * len(modules)
     outputs, states = [], []
@@ -48,14 +59,19 @@ def run_peer(modules: Sequence[Any], x: np.ndarray, step: Step, *, seed: int = 0
             else:
                 y, state[i] = step(module, y, state[i])
         outputs.append(y)
-        states.append(tuple(state[-1]))
+        states.append(read(state[-1]))
     every = [torch.stack(outputs), *(torch.stack(each) for each in zip(*states, strict=True))]
     weights = losses(tuple(every[0].shape), len(every) - 1, seed)
     loss = sum((torch.tensor(w) * value).sum() for w, value in zip(weights, every, strict=True))
-    loss.backward()
     values = [value.detach().numpy() for value in every]
-    gradient = np.zeros_like(x) if inputs.grad is None else inputs.grad.numpy()
-    return Result(values[0], values[1:], gradient)
+    return Result(values[0], values[1:], gradient_of(loss, inputs))
+
+
+def gradient_of(loss: Any, inputs: torch.Tensor) -> np.ndarray:
+    """dloss / dinputs; zeros if a surrogate without gradient cuts all ways."""
+    if loss.requires_grad:
+        loss.backward()
+    return np.zeros(inputs.shape, np.float32) if inputs.grad is None else inputs.grad.numpy()
 
 
 def imported(modules: Sequence[Any], in_shape: tuple[int, ...]) -> tuple[nj.Network, Converted]:
@@ -127,8 +143,3 @@ def state_paths(converted: Converted) -> list[str]:
     """The states that a module returns next to its output."""
     assert converted.returns is not None and converted.returns[0] == OUTPUT
     return list(converted.returns[1:])
-
-
-def options_text(options: Mapping[str, Any]) -> str:
-    """For messages of hypothesis."""
-    return ", ".join(f"{name}={value!r}" for name, value in options.items())
