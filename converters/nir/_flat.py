@@ -158,13 +158,19 @@ def _from(starts: Iterable[str], edges: Edges) -> set[str]:
 
 def contracted(nodes: dict[str, Node], edges: Edges) -> Edges:
     """Without the identities, except where two paths would become one edge (which add up)."""
-    for name in [name for name, node in nodes.items() if node.kind == "Identity"]:
-        sources = [a for a, b in edges if b == name]
-        targets = [b for a, b in edges if a == name]
-        new = [(a, b) for a in sources for b in targets]
-        direct = any(nodes[a].kind == "Input" and nodes[b].kind == "Output" for a, b in new)
-        if targets and (name in sources or direct or set(new) & set(edges)):
-            continue
-        del nodes[name]
-        edges = [edge for edge in edges if name not in edge] + new
+    waiting = [name for name, node in nodes.items() if node.kind == "Identity"]
+    changed = True
+    while changed:  # where one goes, another may become free to go
+        changed = False
+        for name in list(waiting):
+            sources = [a for a, b in edges if b == name]
+            targets = [b for a, b in edges if a == name]
+            new = [(a, b) for a in sources for b in targets]
+            direct = any(nodes[a].kind == "Input" and nodes[b].kind == "Output" for a, b in new)
+            if targets and (name in sources or direct or set(new) & set(edges)):
+                continue
+            del nodes[name]
+            waiting.remove(name)
+            edges = [edge for edge in edges if name not in edge] + new
+            changed = True
     return edges
