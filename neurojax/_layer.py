@@ -108,6 +108,10 @@ class Layer(eqx.Module):
         """What the layer is, in a few words, for the table that a network prints."""
         return type(self).__name__
 
+    def equations(self) -> tuple[str, ...]:
+        """What a step computes, for `neurojax.describe`: lines `"words: name <- formula"`."""
+        return ()
+
 
 def check_shape(what: str, shape: Sequence[int], ndim: int, layout: str) -> None:
     """Raise ValueError unless `shape` has `ndim` axes."""

@@ -67,3 +67,8 @@ class Threshold(Layer):
     def describe(self) -> str:
         one = isinstance(self.threshold, Constant)
         return f"Threshold {float(self.threshold):g}" if one else "Threshold learned"
+
+    def equations(self) -> tuple[str, ...]:
+        one = isinstance(self.threshold, Constant)
+        threshold = f"{float(self.threshold):.7g}" if one else "threshold"
+        return (f"spikes: s <- [x {'>' if self.strict else '>='} {threshold}]", "output: y <- s")

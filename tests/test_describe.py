@@ -1,0 +1,292 @@
+"""The card of a network. Its equations are carried out, so that they can't lie."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+
+import neurojax as nj
+from neurojax._describe import describe
+from neurojax.chips import dynapcnn
+from tests._random_neurons import SPIKING, random_neuron
+
+N, STEPS = 4, 6
+
+
+class Interpreter:
+    """Carries out lines `words: name <- formula`, with `[a > b]`, products side by side."""
+
+    FUNCTIONS = {  # noqa: RUF012
+        "max": np.maximum,
+        "min": np.minimum,
+        "floor": np.floor,
+        "ceil": np.ceil,
+        "exp": np.exp,
+        "log": np.log,
+        "winner": lambda u: (np.arange(N) == np.argmax(u)).astype(float),
+    }
+    TOKEN = re.compile(r"\s*(<-|>=|\d+\.?\d*(?:e[+-]?\d+)?|\w+|.)")
+
+    def __init__(self, fields, state):
+        self.fields, self.state = fields, state
+
+    def step(self, lines, x):
+        self.names = {**self.fields, **self.state, "x": x}
+        for line in lines:
+            statement = line.partition(": ")[2]
+            name, _, formula = statement.partition(" <- ")
+            formula, _, where = formula.partition(" where ")
+            value = self.value(formula)
+            if where:
+                value = np.where(self.value(f"[{where}]") > 0, value, self.names[name])
+            self.names[name] = value
+        self.state = {name: self.names[name] for name in self.state}
+        return self.names["y"]
+
+    def value(self, text):
+        self.tokens = [*self.TOKEN.findall(text.strip()), ""]
+        value = self.sum()
+        assert self.tokens == [""], (text, self.tokens)
+        return value
+
+    def take(self):
+        return self.tokens.pop(0)
+
+    def sum(self):
+        sign = -1.0 if self.tokens[0] == "-" and self.take() else 1.0
+        total = sign * self.product()
+        while self.tokens[0] in ("+", "-"):
+            sign = 1.0 if self.take() == "+" else -1.0
+            total = total + sign * self.product()
+        return total
+
+    def product(self):
+        value = self.factor()
+        while True:
+            if self.tokens[0] == "/":
+                self.take()
+                value = value / self.factor()
+            elif self.tokens[0] in ("(", "[") or re.match(r"\w", self.tokens[0]):
+                value = value * self.factor()
+            else:
+                return value
+
+    def factor(self):
+        token = self.take()
+        if token == "(":
+            value = self.sum()
+            assert self.take() == ")"
+            return value
+        if token == "[":
+            left, sign, right = self.sum(), self.take(), self.sum()
+            assert self.take() == "]"
+            return (left >= right if sign == ">=" else left > right).astype(float)
+        if token in self.FUNCTIONS:
+            assert self.take() == "("
+            values = [self.sum()]
+            while self.take() == ",":
+                values.append(self.sum())
+            return self.FUNCTIONS[token](*values)
+        return np.float64(token) if token[0].isdigit() else self.names[token]
+
+
+def carried_out(layer, x, state):
+    """Outputs `[time, neurons]` and the last state of what the card says."""
+    fields = {
+        path[-1].name: np.asarray(leaf, np.float64)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(layer)
+    }
+    machine = Interpreter(fields, state)
+    ys = [machine.step(layer.equations(), now) for now in x]
+    return np.array([np.broadcast_to(y, N) for y in ys]), machine.state
+
+
+def first_state(layer):
+    state = layer.init((N,))
+    names = {"v": "v", "i": "i", "b": "b", "refractory": "left"}
+    names |= {"excitatory": "excitatory", "inhibitory": "inhibitory"}
+    return {
+        new: np.asarray(getattr(state, old), np.float64)
+        for old, new in names.items()
+        if getattr(state, old, None) is not None
+    }
+
+
+def run(layer, x):
+    network = nj.Sequential((N,), cells=layer)
+    found = nj.simulate(network, x[:, None].astype(np.float32))
+    return np.asarray(found.outputs)[:, 0], found.state.layers["cells"]
+
+
+@settings(max_examples=25)
+@given(random_neuron((*SPIKING, "LI", "CubaLI")), st.integers(0, 2**32 - 1))
+def test_the_equations_are_what_the_neuron_computes(layer, seed):
+    x = np.random.default_rng(seed).integers(-4, 9, (STEPS, N)) / 4
+    y, state = carried_out(layer, x, first_state(layer))
+    expected, held = run(layer, x)
+    np.testing.assert_array_equal(y, expected, err_msg="\n".join(layer.equations()))
+    np.testing.assert_array_equal(state["v"], held.v[0])
+
+
+TIMES = [
+    nj.LIF(tau=7.0, dt=0.5, method="euler", normalize_input=True, v_rest=0.3, threshold=0.6),
+    nj.LIF(tau=jnp.float32(7.0), gain=0.7, normalize_input=True, threshold=0.4, detach_reset=True),
+    nj.LIF(tau=jnp.full(N, 7.0), dt=0.5, method="euler", refractory=jnp.full(N, 1.0)),
+    nj.CubaLIF(tau=5.0, tau_syn=jnp.full(N, 2.0), gain=jnp.full(N, 0.3), dt=0.25, refractory=0.6),
+    nj.AdaptiveLIF(tau=9.0, tau_adapt=jnp.float32(3.0), reset="zero"),
+    nj.Alpha(tau=9.0, tau_fast=4.0, threshold=0.3, reset="zero"),
+    nj.Alpha(decay=jnp.float32(0.9), decay_fast=0.7, threshold=0.3, reset="subtract"),
+    nj.Alpha(decay=0.9, decay_fast=0.7, scale=2.0, gain=0.5, threshold=jnp.full(N, 0.2)),
+    nj.neurons.Threshold(jnp.full(N, 0.5)),
+    nj.neurons.Threshold(0.7, strict=True),
+]
+
+
+@pytest.mark.parametrize("layer", TIMES, ids=lambda layer: layer.describe())
+def test_equations_with_time_constants(layer):
+    x = np.random.default_rng(3).random((20, N))
+    state = {} if layer.init((N,)) is None else first_state(layer)
+    y, after = carried_out(layer, x, state)
+    expected, held = run(layer, x)
+    np.testing.assert_array_equal(y, expected)
+    assert 0 < expected.sum() < expected.size
+    if state:
+        np.testing.assert_allclose(after["v"], held.v[0], atol=2e-5)
+
+
+def test_numbers_and_words():
+    layer = nj.LIF(decay=0.9, strict=True, reset_delay=True, detach_reset=True, v_rest=-0.5)
+    assert layer.equations() == (
+        "spikes of the step before: late <- [v > 1]",
+        "leak and input: v <- -0.5 + 0.9 (v + 0.5) + x",
+        "reset, one step late, no gradient: v <- v - late",
+        "spikes: s <- [v > 1]",
+        "output: y <- s",
+    )
+
+
+class Own(nj.LIF):
+    """Computes something else, about which the card says nothing rather than what LIF does."""
+
+
+def test_a_neuron_of_your_own_has_no_equations_unless_it_says_them():
+    assert Own(tau=1.0).equations() == () and nj.Identity().equations() == ()
+    net = nj.Sequential((2,), cells=Own(tau=1.0))
+    assert describe(net).equations == {}
+
+
+def network():
+    return nj.Network(
+        {
+            "conv": nj.Conv2d(1, 2, 3, padding=1, key=jax.random.key(0)),
+            "iaf": nj.IAF(max_spikes=None),
+            "flat": nj.Flatten(),
+            "bn": nj.BatchNorm(32, inference=True),
+            "drop": nj.Dropout(0.5),
+            "fc": nj.Linear(32, 3, bias=True, key=jax.random.key(1)),
+            "rec": nj.Recurrent(
+                nj.LIF(tau=jnp.array([3.0, 4, 5]), surrogate=nj.surrogate.Sigmoid()),
+                nj.Linear(3, 3, key=jax.random.key(2)),
+            ),
+            "back": nj.Linear(3, 3, key=jax.random.key(3)),
+        },
+        [("input", "conv"), ("conv", "iaf"), ("iaf", "flat"), ("flat", "bn"), ("bn", "drop")]
+        + [("drop", "fc"), ("fc", "rec"), ("back", "rec"), nj.Edge("rec", "back", True)],
+        inputs=(1, 4, 4),
+        outputs=["rec"],
+        provenance={
+            "fc": nj.Provenance("torch.Linear", "net.1", ("its bias is a current in every step",)),
+            "rec": nj.Provenance("snntorch.RLeaky", "rec"),
+        },
+    )
+
+
+def test_the_card_of_a_network():
+    card = describe(network())
+    rows = {row[0].removesuffix(" (output)"): row for row in card.layers[1:]}
+    assert rows["conv"][1:] == (
+        "Conv2d 1->2, 3x3, padding 1", "input", "1x4x4", "2x4x4", "18", "", "",
+    )  # fmt: skip
+    assert rows["bn"][5:] == ("64", "64", "")
+    assert rows["rec"][2:] == ("fc + back", "3", "3", "12", "", "5")
+    assert card.totals["neurons"] == "35"
+    # 2 channels x (4 + 3 + 3) taps along each axis squared, but for corners: 10 x 10 pairs.
+    assert card.totals["synapses"] == f"{2 * 10 * 10 + 32 * 3 + 9 + 9}"
+    assert card.totals["parameters"].startswith(f"{18 + 64 + 99 + 12 + 9} trainable, 64 in buff")
+    assert card.totals["one step late (~)"] == "rec ~> back"
+    assert card.parameters == {"rec.neuron.tau": "3 to 5, 3 values"}
+    assert card.origins == (
+        "fc: torch.Linear 'net.1'; its bias is a current in every step",
+        "rec: snntorch.RLeaky",
+    )
+    heads = list(card.equations)
+    assert heads == [
+        "iaf: IAF, 32 neurons, surrogate ATan(alpha=2.0)",
+        "rec: LIF with feedback, 3 neurons, surrogate Sigmoid(alpha=4.0)",
+    ]
+    assert card.equations[heads[1]][0].startswith("feedback through Linear 3->3: x <- x + synapse")
+    text = str(card)
+    for part in (card.title, *heads, *card.origins, "8 layers, from 1x4x4 to 3 values"):
+        assert part in text
+
+
+def test_synapses_are_the_products_of_a_convolution():
+    """With all weights and inputs 1, the sum of the outputs counts the products."""
+    x, weight = torch.ones(1, 4, 7, 6), torch.ones(6, 2, 3, 3)
+    for options in (
+        {"padding": 2, "stride": 2},
+        {"dilation": 2, "padding": 1},
+        {"padding": "same"},
+        {"stride": (1, 3)},
+    ):
+        conv = nj.Conv2d.from_weights(weight.numpy(), groups=2, **options)
+        card = describe(nj.Sequential((4, 7, 6), conv=conv))
+        products = torch.nn.functional.conv2d(x, weight, groups=2, **options).sum()
+        assert card.totals["synapses"] == f"{int(products):,}", options
+
+
+def test_layers_that_compute_the_same_share_their_equations():
+    net = nj.Sequential((2,), a=nj.IAF(), b=nj.IAF(), c=nj.IAF(threshold=2.0))
+    assert list(describe(net).equations) == [
+        "a, b: IAF, 4 neurons, surrogate ATan(alpha=2.0)",
+        "c: IAF, 2 neurons, surrogate ATan(alpha=2.0)",
+    ]
+
+
+def test_with_inputs_the_card_says_how_active_layers_are():
+    net = nj.Sequential((2,), drop=nj.Dropout(0.0), cells=nj.IAF(threshold=2.0))
+    card = describe(net, np.ones((4, 3, 2)))
+    assert [row[-1] for row in card.layers] == ["mean output", "1", "0.5"]
+    with pytest.raises(ValueError, match="input"):
+        describe(net, np.ones((4, 3, 5)))
+    assert describe(network(), np.ones((2, 1, 1, 4, 4))).layers[0][-1] == "mean output"
+
+
+def test_a_chain_names_its_parts():
+    chain = nj.layers.Chain(i=nj.LI(decay=0.5), s=nj.IAF())
+    card = describe(nj.Sequential((2,), chain=chain))
+    (lines,) = card.equations.values()
+    assert lines[0] == "i: leak and input: v <- 0.5 v + x" and lines[-1] == "s: output: y <- s"
+    assert card.totals["neurons"] == "4"
+
+
+def test_html_is_escaped():
+    net = nj.Sequential((2,), **{"<b>": nj.LIF(tau=2.0)})
+    page = describe(net)._repr_html_()
+    assert "&lt;b&gt;" in page and "<b>:" not in page and "v &lt;- 0.6065307 v + x" in page
+
+
+def test_a_network_on_a_chip():
+    net = nj.Sequential(
+        (2, 8, 8), conv=nj.Conv2d(2, 4, 3, key=jax.random.key(0)), iaf=nj.IAF(max_spikes=None)
+    )
+    mapped = dynapcnn.map(net, device="speck2fmodule")
+    card = describe(mapped)
+    assert "on speck2f" in card.title
+    assert card.totals["neurons"] == f"{4 * 6 * 6}"
+    with pytest.raises(TypeError, match="takes a Network"):
+        describe("network")
