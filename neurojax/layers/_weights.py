@@ -62,16 +62,14 @@ def per_axis(what: str, value: int | Sequence[int], ndim: int, least: int = 1) -
     return tuple(int(n) for n in values)
 
 
-def pads_per_axis(
-    what: str, value: int | Sequence[int | tuple[int, int]], ndim: int, least: int = 0
-) -> Pairs:
+def pads_per_axis(what: str, value: int | Sequence[int | tuple[int, int]], ndim: int) -> Pairs:
     """Padding given once, for each axis, or for both sides of each axis, as pairs."""
-    values: Sequence[Any] = (value,) * ndim if isinstance(value, int | np.integer) else value
-    pairs = [(p, p) if isinstance(p, int | np.integer) else tuple(p) for p in values]
+    if isinstance(value, int | np.integer) or not any(isinstance(p, Sequence) for p in value):
+        return tuple((p, p) for p in per_axis(what, value, ndim, least=0))  # type: ignore[arg-type]
+    pairs = [p if isinstance(p, Sequence) else (p, p) for p in value]
     if len(pairs) != ndim or any(len(pair) != 2 for pair in pairs):
-        each = "an integer" if ndim == 1 else f"an integer, {ndim} integers"
-        raise ValueError(f"{what} is {value!r}; it must be {each} or a pair for each axis")
-    return tuple((a, b) for a, b in (per_axis(what, pair, 2, least) for pair in pairs))
+        raise ValueError(f"{what} is {value!r}; it must have a pair (before, after) for each axis")
+    return tuple((a, b) for a, b in (per_axis(what, pair, 2, least=0) for pair in pairs))
 
 
 def text_of(values: Sequence[Any]) -> str:

@@ -243,3 +243,15 @@ def test_describe():
 def test_refusals(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_padding_that_differs_before_and_after(implementation):
+    rng = np.random.default_rng(0)
+    x, weight = integers(rng, (2, 3, 5, 4)), integers(rng, (4, 3, 2, 3))
+    want = torch.nn.functional.conv2d(
+        torch.nn.functional.pad(torch.tensor(x), (2, 0, 0, 1)), torch.tensor(weight)
+    )
+    layer = Conv2d.from_weights(weight, padding=((0, 1), (2, 0)), implementation=implementation)
+    np.testing.assert_array_equal(run_one(layer, jnp.asarray(x)), want.numpy())
+    assert layer.out_shape((3, 5, 4)) == tuple(want.shape[1:])

@@ -73,9 +73,37 @@ def test_padding_of_the_maximum_never_wins():
     assert low.dtype == jnp.bfloat16
 
 
+@pytest.mark.parametrize("ceil", [True, False])
+def test_averages_that_do_not_count_padding(ceil):
+    """Values and gradients of torch, whose `ceil_mode` is more padding behind."""
+    x = np.random.default_rng(0).integers(-2, 3, (2, 3, 6, 8)).astype(np.float32)
+    tx = torch.tensor(x, requires_grad=True)
+    ty = F.avg_pool2d(tx, (3, 2), (2, 3), (1, 0), ceil_mode=ceil, count_include_pad=False)
+    ty.sum().backward()
+    pads = ((1, 2), (0, 0)) if ceil else (1, 0)
+    layer = AvgPool2d((3, 2), stride=(2, 3), padding=pads, count_padding=False)
+    step = jax.vmap(lambda x: layer.step(None, x)[1])
+    np.testing.assert_allclose(step(x), ty.detach().numpy(), rtol=1e-6)
+    gradient = jax.grad(lambda x: step(x).sum())(jnp.asarray(x))
+    np.testing.assert_allclose(gradient, tx.grad.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("pool", [SumPool2d, AvgPool2d, MaxPool2d])
+def test_padding_that_differs_before_and_after(pool):
+    x = np.random.default_rng(0).integers(-2, 3, (3, 4, 5)).astype(np.float32)
+    fill = -np.inf if pool is MaxPool2d else 0
+    padded = np.pad(x, ((0, 0), (0, 1), (2, 0)), constant_values=fill)
+    _, want = pool(4, stride=1).step(None, jnp.asarray(padded))
+    layer = pool(4, stride=1, padding=((0, 1), (2, 0)))
+    np.testing.assert_array_equal(layer.step(None, jnp.asarray(x))[1], want)
+    assert layer.out_shape(x.shape) == want.shape
+
+
 def test_describe():
     assert SumPool2d(2).describe() == "SumPool2d 2x2"
     assert AvgPool2d(3, stride=2, padding=1).describe() == "AvgPool2d 3x3, stride 2, padding 1"
+    pool = AvgPool2d(2, padding=((0, 1), (0, 0)), count_padding=False)
+    assert pool.describe() == "AvgPool2d 2x2, padding 0:1x0:0, padding not counted"
 
 
 @pytest.mark.parametrize(
@@ -84,6 +112,9 @@ def test_describe():
         (lambda: SumPool2d(0), "kernel_size is 0"),
         (lambda: SumPool2d(2, stride=(1, 0)), "stride is"),
         (lambda: AvgPool2d(2, padding=2), "not smaller than the window"),
+        (lambda: SumPool2d(2, padding=((0, 1), (0, 2))), "not smaller than the window"),
+        (lambda: SumPool2d(2, padding=((0, 1, 0), 0)), "a pair .before, after. for each axis"),
+        (lambda: SumPool2d(2, padding=(1, -1)), "padding is"),
         (lambda: nj.Sequential((2, 3, 3), p=MaxPool2d(4)), "layer 'p': .*spans 4x4"),
         (lambda: nj.Sequential((9,), p=MaxPool2d(4)), r"layer 'p': MaxPool2d takes \(channels"),
     ],
