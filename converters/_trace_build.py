@@ -29,7 +29,7 @@ from neurojax.converters._trace_values import (
     to_time_first,
 )
 from neurojax.converters._tracing import Value
-from neurojax.layers import Identity
+from neurojax.layers import Concat, Identity, Pad
 
 DECODERS = {
     "sum": "sum_over_time",
@@ -195,18 +195,17 @@ def build(fold: Fold, outputs: Outputs, check: bool) -> tuple[Network | None, li
     chains: dict[str, dict[str, Layer]] = {}
     edges: list[Edge] = []
     ends = {name: name for name in inputs}
+    entries: dict[str, list[str]] = {}
     provenance = {}
     for node in nodes:
-        recurrent = any(arg.delay for arg in node.args)
-        chain = {
-            f"{node.name}.{name}" if name else node.name: layer
-            for name, layer in (
-                {"": Identity()} if node.sums and recurrent else node.layers
-            ).items()
-        }
+        parts = _parts(node, loops=node in _ancestors(_sources(node)))
+        chain = {f"{node.name}.{n}" if n else node.name: layer for n, layer in parts.items()}
         chains[node.name] = chain
         names = list(chain)
-        edges += [Edge(a, b) for a, b in itertools.pairwise(names)]
+        side_by_side = parts is not node.layers and len(names) > 1  # one for each input, and a sum
+        pairs = [(a, names[-1]) for a in names[:-1]] if side_by_side else itertools.pairwise(names)
+        edges += [Edge(a, b) for a, b in pairs]
+        entries[node.name] = names[:-1] if side_by_side else [names[0]] * len(node.args)
         ends[node.name] = names[-1]
         notes = list(node.notes)
         if check:
@@ -219,8 +218,7 @@ def build(fold: Fold, outputs: Outputs, check: bool) -> tuple[Network | None, li
             given = notes if name == names[-1] else []
             provenance[name] = Provenance(node.source, node.original, tuple(given))
     for node in nodes:
-        first = next(iter(chains[node.name]))
-        for arg in node.args:
+        for arg, entry in zip(node.args, entries[node.name], strict=True):
             if arg.node is None:
                 if not node.sums:
                     problems.append((node.original, f"{node.source} gets zeros in every step"))
@@ -231,7 +229,14 @@ def build(fold: Fold, outputs: Outputs, check: bool) -> tuple[Network | None, li
                     (node.original, "takes an input of the step before; delay it in the data")
                 )
                 continue
-            edges.append(Edge(ends[source.name], first, bool(arg.delay)))
+            edge = Edge(ends[source.name], entry, bool(arg.delay))
+            if edge in edges:  # the same value twice, side by side
+                again = f"{entry}.again" + str(sum(other.target == entry for other in edges))
+                chains[node.name][again] = Identity()
+                provenance[again] = Provenance(node.source, node.original)
+                edges += [edge._replace(target=again), Edge(again, entry)]
+            else:
+                edges.append(edge)
     if problems:
         return None, problems
     names = []
@@ -253,6 +258,24 @@ def build(fold: Fold, outputs: Outputs, check: bool) -> tuple[Network | None, li
     return network, []
 
 
+def _parts(node: Node, loops: bool) -> dict[str, Layer]:
+    """The layers of a node. In a cycle, the shape must follow from one of several inputs: sums are
+    those of edges, and a concatenation is a sum of what is padded with zeros."""
+    layer = node.layers.get("")
+    if loops and node.sums:
+        return {"": Identity()}
+    if loops and isinstance(layer, Concat):
+        axis, sizes = layer.axis, [shape[layer.axis] for shape in node.in_shape]
+        rest = [(0, 0)] * (len(node.out_shape) - axis - 1)
+        pads = [(sum(sizes[:i]), sum(sizes[i + 1 :])) for i in range(len(sizes))]
+        return {f"part{i}": Pad([pad, *rest]) for i, pad in enumerate(pads)} | {"": Identity()}
+    return node.layers
+
+
+def _sources(node: Node) -> list[Node]:
+    return [arg.node for arg in node.args if arg.node is not None]
+
+
 def _single(inputs: dict[str, Any]) -> Any:
     return inputs["input"] if list(inputs) == ["input"] else inputs
 
@@ -265,7 +288,7 @@ def _ancestors(nodes: Sequence[Node]) -> set[Node]:
         node = waiting.pop()
         if node not in found:
             found.add(node)
-            waiting += [_source(arg.node) for arg in node.args if arg.node is not None]
+            waiting += [_source(source) for source in _sources(node)]
     return found
 
 

@@ -13,6 +13,7 @@ from neurojax._network import Network
 from neurojax.converters._registry import converter_of, kind_of, nearest_kind
 from neurojax.converters._timeloop import Fold
 from neurojax.converters._trace_build import Outputs, build, read_outputs
+from neurojax.converters._trace_ops import SUPPORTED
 from neurojax.converters._trace_values import BY_BATCH, BY_TIME, STEP, Lead
 from neurojax.converters._tracing import CONTAINERS, Recording, copy_of, record, where_raised
 
@@ -33,6 +34,7 @@ class Trial:
         self, recording: Recording, lead: Lead, steps: int | None, batch: int, by_step: bool
     ) -> None:
         self.fold = Fold(recording, lead, steps, batch)
+        self.by_step = by_step
         self.outputs: Outputs = read_outputs(self.fold, by_step)
         # What is wrong with the outputs often only follows from what is wrong before them.
         self.problems: Problems = self.fold.problems or self.outputs.problems
@@ -70,7 +72,8 @@ class Importer:
 
     def _trial(self, example: Any, input_shape: Any, time_axis: int | str | None) -> Trial:
         if example is None:
-            shapes = self._named(input_shape, is_leaf=_is_shape)
+            named = self._named(input_shape, is_leaf=_is_shape).items()
+            shapes = {name: (x,) if isinstance(x, int) else tuple(x) for name, x in named}
             return self._without_example(shapes, time_axis)
         inputs = {
             name: torch.as_tensor(x) for name, x in self._named(example, is_leaf=_is_tensor).items()
@@ -120,7 +123,10 @@ class Importer:
         if not trials:
             raise failed[-1]
         # Evidence that the inputs hold time counts more than the number of findings.
-        return min(trials, key=lambda t: (not t.fold.sequences, not t.loops, len(t.problems)))
+        return min(
+            trials,
+            key=lambda t: (t.by_step or not t.fold.sequences, not t.loops, len(t.problems)),
+        )
 
     def _sequence(
         self, inputs: dict[str, torch.Tensor], leads: list[Lead] | None = None
@@ -288,6 +294,8 @@ class Importer:
             text.append(f"- {where}: {'; '.join(found)}{hint}")
         count = len(text)
         name = type(self.module).__name__
+        if any("torch's " in line for line in text):
+            text.append(SUPPORTED)
         return f"{name} can't be imported; {count} finding{'s' * (count > 1)}:\n" + "\n".join(text)
 
 

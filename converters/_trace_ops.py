@@ -39,8 +39,8 @@ Handler = Callable[[Fold, Record], None]
 _handlers: dict[str, Handler] = {}
 
 SUPPORTED = (
-    "supported are +, -, * and / by constants, cat, stack, flatten, view, reshape, squeeze, "
-    "unsqueeze, indexing and unbind over time, mean and sum over time or space, "
+    "between modules, these are supported: +, -, * and / by constants, cat, stack, flatten, view, "
+    "reshape, squeeze, unsqueeze, indexing and unbind over time, mean and sum over time or space, "
     "F.relu, linear, conv, pools and dropout"
 )
 
@@ -63,12 +63,12 @@ def fold(state: Fold, record: Record) -> None:
         return
     handler = _handlers.get(record.name) or _handlers.get(record.name.strip("_"))
     if handler is None:
-        state.problem(record, f"torch's {record.name} is not supported; {SUPPORTED}")
+        state.problem(record, f"torch's {record.name} is not supported")
         return
     try:
         handler(state, record)
     except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
-        state.problem(record, f"torch's {record.name} could not be read ({error}); {SUPPORTED}")
+        state.problem(record, f"torch's {record.name} is not supported like this ({error})")
 
 
 def argument(record: Record, position: int, name: str, default: Any = None) -> Any:
@@ -172,11 +172,9 @@ def _scale(fold: Fold, record: Record) -> None:
         x, other = other, x
     tag = fold.tag(x)
     if fold.tag(other) is not None or tag is None:
-        what = "a quotient" if divides else "a product"
-        fold.problem(
-            record,
-            f"{name}: {what} of two values is not supported; only multiples by constants are",
-        )
+        what = "quotients" if divides else "products"
+        text = f"{name}: {what} of two values are not supported, only those with a constant"
+        fold.problem(record, text)
         return
     if isinstance(tag, Reduced):
         fold.set(record.outputs, tag._replace(scaled=True))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools as ft
+import os
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -325,10 +326,10 @@ def where_raised(error: BaseException) -> str:
     """The line of the user's code in which an exception was raised, for messages."""
     trace: types.TracebackType | None = error.__traceback__
     found = ""
+    own = (os.path.dirname(torch.__file__), os.path.dirname(__file__))
     while trace is not None:
         code = trace.tb_frame.f_code
-        own = "neurojax" in code.co_filename or code.co_filename.endswith("_tracing.py")
-        if not own and "torch" not in code.co_filename:
+        if not code.co_filename.startswith(own):
             found = f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
         trace = trace.tb_next
     return found

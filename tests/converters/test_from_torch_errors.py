@@ -1,0 +1,331 @@
+"""What can't be imported is refused in one message that names every finding and what to do."""
+
+import re
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import neurojax as nj
+from neurojax.converters import OUTPUT, Converted, register
+from neurojax.converters.torch import from_torch
+from tests.converters._live import peer
+
+snn = peer("snntorch")
+norse = peer("norse.torch")
+neuron = peer("spikingjelly.activation_based.neuron")
+
+
+def refused(module, *parts, shape=(4,), **options):
+    """The message, which holds all of these."""
+    options = options or {"input_shape": shape}
+    with pytest.raises(ValueError) as caught:
+        from_torch(module, **options)
+    message = str(caught.value)
+    for part in parts:
+        assert part in message, message
+    return message
+
+
+def model(forward, **modules):
+    """A module with this forward."""
+    new = type("Model", (nn.Module,), {"forward": forward})()
+    for name, module in modules.items():
+        setattr(new, name, module)
+    return new
+
+
+class Custom(nn.Module):
+    def forward(self, x):
+        return torch.sigmoid(x) * (x > 0)
+
+
+def test_all_findings_come_at_once():
+    def forward(self, x):
+        y = self.act(self.fc(x)) * self.custom(x)
+        return self.norm(y) + torch.exp(x)
+
+    module = model(
+        forward, fc=nn.Linear(4, 4), act=nn.Softsign(), custom=Custom(), norm=nn.LayerNorm(4)
+    )
+    message = refused(
+        module,
+        "Model can't be imported; 4 findings",
+        "'act' (torch.Softsign): torch.Softsign has no converter; the nearest that has one is",
+        "'custom' (tests.Custom): torch's sigmoid is not supported"
+        if False
+        else "Custom): torch's",
+        "sigmoid is not supported",
+        "write a converter for Custom and @register it",
+        "forward: torch's exp is not supported",
+    )
+    assert "'fc'" not in message
+    assert len(message.splitlines()) == 6
+
+
+def depends_on_data(self, x):
+    return self.fc(x) if x.sum() > 0 else x
+
+
+def reads_an_item(self, x):
+    return self.fc(x) * x.max().item()
+
+
+def draws(self, x):
+    return self.fc(torch.rand_like(x))
+
+
+def adds_a_bias(self, x):
+    return self.fc(x) + 0.5
+
+
+def multiplies(self, x):
+    return self.fc(x) * x
+
+
+def mixes_samples(self, x):
+    return self.fc(x.flatten()[:4].view(1, 4))
+
+
+def takes_a_sample(self, x):
+    return self.fc(x[0])
+
+
+def takes_channels(self, x):
+    return self.fc(F.pad(x[:, :2], (0, 2)))
+
+
+def softmax_over_time(self, x):
+    return F.log_softmax(self.fc(x), -1)
+
+
+def constant_output(self, x):
+    return torch.zeros(3)
+
+
+def broadcasts(self, x):
+    return self.fc(x) + self.one(x)
+
+
+def dropout_in_eval(self, x):
+    return F.dropout(self.fc(x), 0.5)
+
+
+def gru(self, x):
+    return self.gru(x)[0]
+
+
+@pytest.mark.parametrize(
+    ("forward", "text"),
+    [
+        (depends_on_data, "forward reads the values of a tensor (__bool__)"),
+        (reads_an_item, "forward reads the values of a tensor (item)"),
+        (draws, "draws random numbers (rand_like); give the model encoded spikes"),
+        (adds_a_bias, "add with a constant that is not zero; make it the bias"),
+        (multiplies, "mul: products of two values are not supported"),
+        (mixes_samples, "mixes samples or steps"),
+        (takes_a_sample, "indexing with [0]; only single steps can be taken out"),
+        (takes_channels, "indexing with [:, :2]; only single steps"),
+        (softmax_over_time, "torch's log_softmax is not supported"),
+        (constant_output, "outputs don't depend on its inputs"),
+        (broadcasts, "both must have one shape"),
+        (dropout_in_eval, "dropout that is on in eval()"),
+        (gru, "'gru' (torch.GRU): torch.GRU has no converter"),
+    ],
+)
+def test_operations(forward, text):
+    module = model(forward, fc=nn.Linear(4, 4), one=nn.Linear(4, 1), gru=nn.GRU(4, 4))
+    refused(module, text, time_axis=None, input_shape=(4,))
+
+
+def loop(body):
+    """A module that steps `body(self, x[t], t, memory) -> (output, memory)` and stacks outputs."""
+
+    def forward(self, x):
+        memory, rec = None, []
+        for t, xt in enumerate(x):
+            out, memory = body(self, xt, t, memory)
+            rec.append(out)
+        return torch.stack(rec)
+
+    return model(forward, fc=nn.Linear(4, 4), lif=snn.Leaky(beta=0.5), cell=norse.LIFCell(),
+                 seq=norse.LIF(), sj=neuron.IFNode())  # fmt: skip
+
+
+def uses_the_membrane(self, x, t, mem):
+    spk, mem = self.lif(self.fc(x), mem)
+    return spk + 0.5 * mem, mem
+
+
+def twice_in_a_step(self, x, t, mem):
+    spk, mem = self.lif(self.fc(x), mem)
+    spk, mem = self.lif(spk, mem)
+    return spk, mem
+
+
+def not_handed_on(self, x, t, mem):
+    spk, _ = self.cell(self.fc(x), None)
+    return spk, None
+
+
+def other_in_step_two(self, x, t, mem):
+    return self.lif(self.fc(x) if t != 2 else x, mem)
+
+
+def a_sequence_module_in_a_loop(self, x, t, mem):
+    return self.seq(self.fc(x))[0], None
+
+
+def starts_elsewhere(self, x, t, mem):
+    return self.lif(self.fc(x), torch.ones(x.shape) if mem is None else mem)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (uses_the_membrane, "takes the state 'lif.v'; a state may only be handed on or recorded"),
+        (twice_in_a_step, "has a state and is called with several inputs within one step"),
+        (not_handed_on, "starts anew in every step; hand on the state"),
+        (other_in_step_two, "called with several inputs within one step, or with others in some"),
+        (a_sequence_module_in_a_loop, "takes all steps at once, [time, batch, ...], but is given"),
+        (starts_elsewhere, "starts from a state that is not zero"),
+    ],
+)
+def test_loops(body, text):
+    refused(loop(body), text, time_axis=0, input_shape=(4,))
+
+
+def after_the_loop(self, x):
+    mem, total = None, 0
+    for xt in x:
+        spk, mem = self.lif(self.fc(xt), mem)
+        total = total + spk
+    return F.log_softmax(total, 1), self.fc(spk)
+
+
+def test_what_comes_after_the_loop():
+    module = model(after_the_loop, fc=nn.Linear(4, 4), lif=snn.Leaky(beta=0.5))
+    refused(module, "log_softmax", input_shape=(4,), time_axis=0)
+
+
+def after_the_mean(self, x):
+    spk = self.lif(self.fc(x))[0]
+    return self.fc(spk.mean(0))
+
+
+def test_what_comes_after_a_mean_over_time():
+    module = model(after_the_mean, fc=nn.Linear(4, 4), lif=norse.LIF())
+    refused(module, "comes after the mean over time; end the model before that",
+            input_shape=(4,), time_axis=0)  # fmt: skip
+
+
+def test_time_axis_that_contradicts_the_modules():
+    one_step = nn.Sequential(nn.Linear(4, 3), neuron.IFNode())
+    refused(one_step, "takes one step a call, but is given [time, batch, ...]",
+            input_shape=(4,), time_axis=0)  # fmt: skip
+    all_steps = nn.Sequential(nn.Linear(4, 3), neuron.IFNode(step_mode="m"))
+    refused(all_steps, "takes all steps at once", input_shape=(4,), time_axis=None)
+    refused(all_steps, "takes [time, batch, ...], but is given [batch, time, ...]",
+            input_shape=(4,), time_axis=1)  # fmt: skip
+    mixed = nn.Sequential(nn.Linear(4, 3), neuron.IFNode(step_mode="m"), neuron.IFNode())
+    refused(mixed, "'2' (spikingjelly.IFNode): spikingjelly.IFNode takes one step a call")
+    refused(nn.Linear(4, 3), "no module says how many", input_shape=(4,), time_axis="squeezed")
+
+
+def test_a_model_that_does_not_run():
+    message = refused(nn.Sequential(nn.Linear(4, 3), nn.Linear(4, 3)), "can't be run on inputs of")
+    assert "RuntimeError" in message and "give an example_input" in message
+
+    def broken(self, x):
+        raise KeyError("hello")
+
+    message = refused(model(broken), "KeyError: 'hello'")
+    assert re.search(r"test_from_torch_errors.py:\d+", message)
+
+
+def test_arguments():
+    linear = nn.Linear(4, 3)
+    with pytest.raises(TypeError, match="give either example_input or input_shape"):
+        from_torch(linear)
+    with pytest.raises(TypeError, match=r"takes a torch.nn.Module, got str"):
+        from_torch("model.pt", input_shape=(4,))
+    with pytest.raises(ValueError, match=r"time_axis=2 must be None, 0, 1, 'squeezed' or 'auto'"):
+        from_torch(linear, input_shape=(4,), time_axis=2)
+    with pytest.raises(TypeError, match="got str; give a tensor"):
+        from_torch(linear, "nothing")
+    with pytest.raises(ValueError, match="has no input 'x'; its inputs are input"):
+        from_torch(linear, {"x": torch.ones(2, 4)})
+    with pytest.raises(ValueError, match="too few axes for time and batch"):
+        from_torch(linear, torch.ones(4), time_axis=0)
+
+
+def test_an_input_without_effect():
+    def forward(self, a, b):
+        return self.fc(a)
+
+    refused(model(forward, fc=nn.Linear(4, 4)), "input 'b' has no effect",
+            input_shape=((4,), (4,)))  # fmt: skip
+
+
+class Wrong(nn.Module):
+    def forward(self, x):
+        return 2 * x
+
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x, x
+
+
+class Broken(nn.Module):
+    def forward(self, x):
+        return x
+
+
+@register(Wrong)
+def _wrong(module, in_shape):
+    return nj.Scale(3.0)
+
+
+@register(Pair)
+def _pair(module, in_shape):
+    return Converted({"": nj.Identity()}, returns=(OUTPUT,))
+
+
+@register(Broken)
+def _broken(module, in_shape):
+    raise KeyError("field")
+
+
+def test_a_layer_that_does_not_agree_with_its_module():
+    module = nn.Sequential(nn.Linear(4, 3), Wrong())
+    message = refused(module, "computes other values: checked on 5 steps x 3 samples", "'1' (")
+    assert "recorded" in message
+    network = from_torch(module, input_shape=(4,), check=False)
+    assert network["1"].factor == 3.0
+
+
+def test_converters_that_fail():
+    refused(nn.Sequential(Pair()), "returns 2 values, its converter says ('output',)")
+    refused(nn.Sequential(Broken()), "KeyError: 'field'")
+    refused(nn.Sequential(nn.Conv2d(1, 2, 3, padding_mode="circular")), "padding_mode='circular'",
+            shape=(1, 6, 6))  # fmt: skip
+
+
+def test_values_that_are_changed_in_place():
+    def forward(self, x):
+        y = self.fc(x)
+        view = y.view(-1, 2, 2)
+        view[:, 0] = 0
+        return self.fc(y)
+
+    module = model(forward, fc=nn.Linear(4, 4))
+    refused(module, "writes to a part of a tensor")
+
+
+def test_nothing_random_is_left_behind():
+    module = model(draws, fc=nn.Linear(4, 4))
+    before = torch.get_rng_state()
+    refused(module, "draws random numbers")
+    assert torch.equal(before, torch.get_rng_state())
