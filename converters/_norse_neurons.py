@@ -98,7 +98,7 @@ def lif_recurrent(
         tau_syn_inv, tau_mem_inv, ...: See `lif`.
     """
     if not autapses:
-        recurrent_weights = recurrent_weights * (1 - jnp.eye(*recurrent_weights.shape))
+        recurrent_weights = recurrent_weights * (1 - jnp.eye(recurrent_weights.shape[0]))
     neuron = lif(
         tau_syn_inv=tau_syn_inv,
         tau_mem_inv=tau_mem_inv,

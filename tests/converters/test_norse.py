@@ -15,6 +15,7 @@ from hypothesis import given, settings
 import neurojax as nj
 from neurojax.converters import norse as ours
 from neurojax.converters._registry import OUTPUT, convert
+from neurojax.converters.torch import from_torch
 from tests.converters._compare import (
     GRADIENT,
     Result,
@@ -287,3 +288,55 @@ def test_refusals():
         adjoint(torch.zeros(1, 3))
     custom = norse.LIFBoxParameters(reset_method=lambda z, v, r, th: v)
     assert "reset_subtract" in refused(norse.LIFBoxCell(custom))
+
+
+def test_sequential_state_over_time():
+    rng = np.random.default_rng(8)
+    p = norse.LIFParameters(*map(torch.tensor, (4.0, 4.0, 0.0, 0.25)))
+    model = norse.SequentialState(
+        norse.Lift(torch.nn.Conv2d(1, 2, 3)),
+        norse.LIF(p, dt=DT),
+        torch.nn.Flatten(2),
+        norse.LIFRecurrent(8, 5, p, dt=DT),
+        norse.LI(norse.LIParameters(torch.tensor(4.0), torch.tensor(4.0)), dt=DT),
+    )
+    for module in model.modules():
+        if not list(module.children()):
+            on_the_grid(module, rng)
+    x = spikes_in(rng, 6, 2, (1, 4, 4))
+    network = from_torch(model, torch.tensor(x))
+    assert network.names == ("0.lifted_module", "1", "2", "3.input_weights", "3", "4")
+    want, _ = model(torch.tensor(x))
+    run = nj.simulate(network, jnp.asarray(x), probes=["3.neuron.v", "4.v"])
+    np.testing.assert_array_equal(run.outputs, want.detach().numpy())
+    assert np.asarray(run.outputs).any()
+
+
+class Loop(torch.nn.Module):
+    """Cells in a loop over time."""
+
+    def __init__(self):
+        super().__init__()
+        p = norse.LIFRefracParameters(norse.LIFParameters(v_th=torch.tensor(0.25)), 3.0)
+        self.linear = torch.nn.Linear(4, 6)
+        self.hidden = norse.LIFRefracCell(p)
+        self.readout = norse.LICell()
+
+    def forward(self, x):
+        hidden = readout = None
+        potentials = []
+        for x_t in x:
+            z, hidden = self.hidden(self.linear(x_t), hidden)
+            v, readout = self.readout(z, readout)
+            potentials.append(v)
+        return torch.stack(potentials)
+
+
+def test_a_loop_over_time():
+    rng = np.random.default_rng(9)
+    model = Loop()
+    x = spikes_in(rng, 20, 2, (4,)) * 5
+    network = from_torch(model, torch.tensor(x))
+    want = model(torch.tensor(x)).detach().numpy()
+    np.testing.assert_allclose(nj.simulate(network, jnp.asarray(x)).outputs, want, atol=1e-6)
+    assert want.any()

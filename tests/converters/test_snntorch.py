@@ -16,6 +16,7 @@ import neurojax as nj
 from neurojax import surrogate as surrogates
 from neurojax.converters import snntorch as ours
 from neurojax.converters._registry import OUTPUT, convert
+from neurojax.converters.torch import from_torch
 from tests.converters._compare import (
     assert_close,
     assert_equal,
@@ -329,3 +330,58 @@ def test_refusals():
         ours.leaky(beta=0.5, reset_mechanism="soft")
     with pytest.raises(ValueError, match="give beta, or R and C"):
         ours.lapicque(R=1.0)
+
+
+class Tutorial(torch.nn.Module):
+    """As in snnTorch's tutorials: a loop over time that hands the states on."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1 = torch.nn.Linear(4, 6)
+        self.lif1 = snn.RLeaky(beta=0.5, linear_features=6, threshold=0.5)
+        self.fc2 = torch.nn.Linear(6, 3)
+        self.lif2 = snn.Synaptic(alpha=0.5, beta=0.5, threshold=0.5, reset_mechanism="zero")
+
+    def forward(self, x):
+        spk1, mem1 = self.lif1.reset_mem()
+        syn2, mem2 = self.lif2.reset_mem()
+        spikes = []
+        for x_t in x:
+            spk1, mem1 = self.lif1(self.fc1(x_t), spk1, mem1)
+            spk2, syn2, mem2 = self.lif2(self.fc2(spk1), syn2, mem2)
+            spikes.append(spk2)
+        return torch.stack(spikes)
+
+
+def test_a_loop_over_time():
+    rng = np.random.default_rng(8)
+    model = Tutorial()
+    fill_on_grid(model, rng)
+    x = spikes_in(rng, 7, 2, (4,))
+    network = from_torch(model, torch.tensor(x))
+    assert network.names == ("fc1", "lif1", "fc2", "lif2")
+    want = model(torch.tensor(x)).detach().numpy()
+    run = nj.simulate(network, jnp.asarray(x), probes=["lif1.neuron.v", "lif2.i"])
+    np.testing.assert_array_equal(run.outputs, want)
+    assert want.any()
+    assert "the reset comes one step late" in network.provenance["lif1"].notes[0]
+
+
+def test_hidden_states():
+    rng = np.random.default_rng(9)
+    hidden = {"init_hidden": True, "threshold": 0.25}
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 2, 3),
+        snn.Leaky(beta=torch.tensor([0.5, 1.0]).reshape(2, 1, 1), reset_delay=False, **hidden),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8, 3),
+        snn.Leaky(beta=0.5, output=True, **hidden),
+    )
+    fill_on_grid(model, rng)
+    x = spikes_in(rng, 7, 2, (1, 4, 4))
+    network = from_torch(model, torch.tensor(x[0]), time_axis=None)
+    want = [model(torch.tensor(x_t)) for x_t in x]
+    run = nj.simulate(network, jnp.asarray(x), probes=["4.v"])
+    np.testing.assert_array_equal(run.outputs, np.stack([s.detach().numpy() for s, _ in want]))
+    np.testing.assert_array_equal(run["4.v"], np.stack([v.detach().numpy() for _, v in want]))
+    assert np.asarray(run.outputs).any()
