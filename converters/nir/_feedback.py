@@ -16,7 +16,8 @@ Pair = tuple[str, str]
 
 def cycle_members(names: Sequence[str], edges: Iterable[Pair]) -> set[str]:
     """The nodes that are part of a cycle."""
-    inner = [Edge(source, target) for source, target in edges if target in set(names)]
+    known = set(names)
+    inner = [Edge(source, target) for source, target in edges if target in known]
     found = {name for stage in stages(names, inner) if len(stage) > 1 for name in stage}
     return found | {edge.source for edge in inner if edge.source == edge.target}
 

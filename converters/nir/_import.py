@@ -21,7 +21,7 @@ from neurojax.converters.nir._feedback import cycle_members, feedback
 from neurojax.converters.nir._file import read
 from neurojax.converters.nir._flat import flat
 from neurojax.converters.nir._graph import Graph, Node, from_nir_object
-from neurojax.converters.nir._layers import STATELESS, Reading, layer_of, stepping_problem
+from neurojax.converters.nir._layers import SPIKING, STATELESS, Reading, layer_of, stepping_problem
 from neurojax.converters.nir._presets import Preset, preset_of
 from neurojax.converters.nir._restore import restored
 from neurojax.layers import Delay, Identity
@@ -137,7 +137,7 @@ def _warn_of_fields(graph: Graph, note: str) -> None:
     """Says what a file of ours loses by going by its standard fields."""
     header = graph.metadata[KEY]
     lost = header.get("lost", ()) if isinstance(header, Mapping) else ()
-    texts = [str(text) for text in np.atleast_1d(lost)] if len(lost) else []
+    texts = [str(text) for text in np.ravel(lost)]
     if texts or not note.startswith("a preset"):
         what = "".join(f"\n{text}" for text in texts)
         warnings.warn(
@@ -307,11 +307,7 @@ class _Import:
         self, edges: list[Edge], outputs: Sequence[str] | None
     ) -> tuple[list[Edge], list[str] | None]:
         """A step of delay behind each spiking population; feedback has its own."""
-        late = {
-            name: f"{name}.late"
-            for name in self.names
-            if self.nodes[name].kind in ("IF", "LIF", "CubaLIF")
-        }
+        late = {name: f"{name}.late" for name in self.names if self.nodes[name].kind in SPIKING}
         for delay in late.values():
             self.layers[delay] = Delay(1)
         edges = [
@@ -325,7 +321,7 @@ class _Import:
         result = {}
         common = f"preset '{self.preset.name}', {self.clock.describe()}"
         for name, reading in self.readings.items():
-            spiking = reading.node.kind in ("IF", "LIF", "CubaLIF")
+            spiking = reading.node.kind in SPIKING
             notes = [*reading.notes, *([common] if reading.times or spiking else [])]
             if spiking and self.preset.unknown:
                 notes.append(self.preset.unknown)

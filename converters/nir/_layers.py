@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from neurojax._layer import Layer, Shape
-from neurojax.converters.nir._clock import Clock, Times, settled, too_short
+from neurojax.converters.nir._clock import LONGEST, Clock, Times, settled, too_short
 from neurojax.converters.nir._graph import Node
 from neurojax.converters.nir._presets import Preset
 from neurojax.layers import (
@@ -108,10 +108,22 @@ class Reading:
         return 1 - ratio, ratio
 
 
+def single(value: Any) -> np.ndarray:
+    """Numbers in float32."""
+    array = np.asarray(value, np.float64)
+    if np.any(np.abs(array) > np.finfo(np.float32).max):
+        raise ValueError(
+            f"numbers up to {np.abs(array).max():g} are too large for float32; check dt, time_unit "
+            "and r"
+        )
+    return array.astype(np.float32)
+
+
 def number(value: np.ndarray) -> Any:
     """A constant if all values are equal, else an array in float32."""
+    array = single(value)
     first = value.reshape(-1)[0]
-    return float(first) if np.all(value == first) else np.asarray(value, np.float32)
+    return float(first) if np.all(value == first) else array
 
 
 def _worst(value: np.ndarray, wrong: np.ndarray) -> str:
@@ -124,7 +136,7 @@ def _range(value: np.ndarray) -> str:
 
 
 def _weight(reading: Reading, ndim: int) -> np.ndarray:
-    weight = np.asarray(reading.node.fields["weight"], np.float32)
+    weight = single(reading.node.fields["weight"])
     if weight.ndim != ndim:
         raise ValueError(f"weight has shape {weight.shape}; it must have {ndim} axes")
     return weight
@@ -132,7 +144,7 @@ def _weight(reading: Reading, ndim: int) -> np.ndarray:
 
 def _bias(reading: Reading) -> np.ndarray | None:
     bias = reading.node.fields.get("bias")
-    return None if bias is None else np.asarray(bias, np.float32)
+    return None if bias is None else single(bias)
 
 
 def _dense(reading: Reading) -> Layer:
@@ -206,7 +218,7 @@ def _flatten(reading: Reading) -> Layer:
 
 def _scale(reading: Reading) -> Layer:
     scale = reading.array("scale")
-    return Scale(np.asarray(scale, np.float32) if scale.ndim else float(scale))
+    return Scale(single(scale) if scale.ndim else number(scale))
 
 
 def _delay(reading: Reading) -> Layer:
@@ -216,6 +228,11 @@ def _delay(reading: Reading) -> Layer:
         reading.notes.append(f"delays of {_range(steps)} time steps are rounded to whole steps")
     if np.any(whole < 0):
         raise ValueError(f"delay is {steps.min():g} time steps; it must not be negative")
+    if np.any(whole > LONGEST):
+        raise ValueError(
+            f"delay is {steps.max():g} time steps, which would all have to be stored; check dt and "
+            "time_unit"
+        )
     reading.notes.append(f"delay is {_range(whole)} time steps")
     if np.all(whole == whole.reshape(-1)[0]):
         return Delay(int(whole.reshape(-1)[0]))
@@ -310,7 +327,8 @@ KINDS: dict[str, Callable[[Reading], Layer]] = {
     "CubaLIF": lambda reading: CubaLIF(**_cuba(reading), **_spiking(reading)),
 }
 
-STATELESS = frozenset(KINDS) - {"Delay", "I", "LI", "CubaLI", "IF", "LIF", "CubaLIF"}
+SPIKING = frozenset({"IF", "LIF", "CubaLIF"})
+STATELESS = frozenset(KINDS) - SPIKING - {"Delay", "I", "LI", "CubaLI"}
 
 
 def layer_of(reading: Reading) -> Layer | None:

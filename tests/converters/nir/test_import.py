@@ -556,6 +556,57 @@ def test_what_is_no_graph(source, error, words):
     assert words in str(caught.value)
 
 
+KINDS = {
+    **NEURONS,
+    "Affine": ("weight", "bias"),
+    "Linear": ("weight",),
+    "Scale": ("scale",),
+    "Delay": ("delay",),
+    "Threshold": ("threshold",),
+    "Flatten": ("start_dim", "end_dim", "input_type"),
+    "SumPool2d": ("kernel_size", "stride", "padding"),
+    "AvgPool2d": ("kernel_size", "stride", "padding"),
+    "Conv1d": ("weight", "bias", "stride", "padding", "dilation", "groups", "input_shape"),
+    "Conv2d": ("weight", "bias", "stride", "padding", "dilation", "groups", "input_shape"),
+}
+
+
+@st.composite
+def anything(draw):
+    """A node of a known kind with fields of any shape and value."""
+    kind = draw(st.sampled_from(sorted(KINDS)))
+    fields = {}
+    for name in KINDS[kind]:
+        if draw(st.integers(0, 19)) == 0:
+            continue
+        integral = name not in ("weight", "bias") and kind not in (*NEURONS, "Scale", "Delay")
+        values = st.integers(-2, 4) if integral else st.sampled_from((-1.0, 0.0, 1e-3, 1.0, 1e30))
+        shape = draw(st.lists(st.integers(1, 3), max_size=4 if name == "weight" else 2))
+        size = int(np.prod(shape))
+        fields[name] = np.array([draw(values) for _ in range(size)]).reshape(shape)
+    return Node(kind, fields)
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(anything(), min_size=1, max_size=3),
+    st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    st.sampled_from(("nir", "snntorch", "norse", "sinabs", "spyx", "rockpool", "jaxsnn")),
+)
+def test_whatever_is_in_a_node_the_errors_are_ours(nodes, shape, preset):
+    graph = chain(*nodes, in_shape=shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            network = from_nir(graph, preset=preset, dt=1e-3)
+        except ValueError as error:
+            assert str(error)
+        else:
+            jax.eval_shape(
+                lambda x: nj.simulate(network, x).outputs, jnp.zeros((2, 1, *network.inputs["x"]))
+            )
+
+
 # Files of neurojax.
 
 

@@ -129,7 +129,7 @@ def sj_neurons(draw):
     return getattr(sj, kind)(**common)
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(spikingjelly_nets(), st.sampled_from((1e-4, 1e-3)), seeds)
 def test_spikingjelly(drawn, dt, seed):
     net, shape = drawn
