@@ -71,11 +71,6 @@ class Preset:
             options |= self.special.get(f"recurrent {kind}", {})
         return options
 
-    @property
-    def strict(self) -> bool:
-        """Whether the threshold has to be exceeded."""
-        return bool(self.options("Threshold")["strict"])
-
 
 def nir() -> Preset:
     """NIR's own text: spike above the threshold, reset to v_reset in the same step."""
