@@ -22,7 +22,7 @@ def texts(group, **values):
 
 @pytest.fixture
 def small(tmp_path):
-    """A file as nir 1.0.4 wrote it, with its group open for changes: Input, LIF, CubaLIF, Output."""
+    """A file as nir 1.0.4 wrote it: Input, LIF, CubaLIF, Output."""
     path = tmp_path / "small.nir"
     with h5py.File(path, "w") as file:
         texts(file, version="1.0.4")
@@ -270,7 +270,7 @@ def test_texts_without_end_do_not_hang(tmp_path):
     assert step < end
     content[step + 8 : step + 16] = bytes(8)
     (tmp_path / "x.nir").write_bytes(content)
-    with pytest.raises(OSError, match="the texts at byte .* are damaged"):
+    with pytest.raises(OSError, match=r"the texts at byte .* are damaged"):
         read(tmp_path / "x.nir")
 
 

@@ -72,7 +72,7 @@ def test_objects_of_the_package_nir_and_back():
 
 
 def test_what_is_no_graph_or_no_node():
-    with pytest.raises(TypeError, match="takes a nir.NIRGraph, got a str"):
+    with pytest.raises(TypeError, match=r"takes a nir\.NIRGraph, got a str"):
         from_nir_object("net.nir")
     fake = type("Fake", (), {"nodes": {"a": 1}, "edges": []})
     with pytest.raises(TypeError, match="node 'a' is a int"):
@@ -154,7 +154,7 @@ def test_nodes_that_no_input_reaches():
     assert set(flat(graph).nodes) == {"x", "a", "y"}
     assert flat(graph).notes == ("node 'b' is left out, because no input reaches it",)
     graph = Graph(ends(a=scale(1), b=scale(1)), (("x", "a"), ("a", "y"), ("b", "a")))
-    with pytest.raises(ValueError, match="no input reaches these nodes: 'b' .which 'a' needs"):
+    with pytest.raises(ValueError, match=r"no input reaches these nodes: 'b' \(which 'a' needs"):
         flat(graph)
 
 
