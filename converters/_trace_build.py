@@ -100,7 +100,7 @@ def _read_output(fold: Fold, item: Tag | list[Tag], found: Outputs) -> None:
         return
     if isinstance(tag, State | Trace):
         node = tag.node
-        note = f"torch also returns its state '{tag.path}'"
+        note = f"torch returns its state '{tag.path}'"
         if (path := _state_path(node, tag.path)) is not None:
             note += f": record it, probes=['{path}']"
         # The last state of all is what `run.state` holds.

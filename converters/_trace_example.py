@@ -36,6 +36,10 @@ class Trial:
         self.fold = Fold(recording, lead, steps, batch)
         self.by_step = by_step
         self.outputs: Outputs = read_outputs(self.fold, by_step)
+        if self.fold.sequences and steps == 1:
+            self.fold.problems.append(
+                ("", "the example holds a single step; give several, so that feedback can be seen")
+            )
         # What is wrong with the outputs often only follows from what is wrong before them.
         self.problems: Problems = self.fold.problems or self.outputs.problems
 
@@ -56,6 +60,16 @@ class Importer:
             if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
         ]
         tensors = [*module.parameters(), *module.buffers()]
+        scripted = [
+            f"'{name}'"
+            for name, m in module.named_modules()
+            if isinstance(m, torch.jit.ScriptModule)
+        ]
+        if scripted:
+            raise ValueError(
+                f"{type(module).__name__} can't be imported: {', '.join(scripted)} is TorchScript, "
+                "which can't be looked into; import the module that it was made of"
+            )
         self.device = tensors[0].device if tensors else torch.device("cpu")
 
     def network(

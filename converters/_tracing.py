@@ -236,10 +236,12 @@ def _tensors_in(tree: Any, depth: int) -> Iterator[torch.Tensor]:
 
 def is_leaf(module: Any) -> bool:
     """Whether a module is recorded as one thing."""
-    if isinstance(module, CONTAINERS) or type(module) in TRANSPARENT:
+    if type(module) in TRANSPARENT:
         return False
     if converter_of(module) is not None:
         return True
+    if isinstance(module, CONTAINERS):
+        return False
     return type(module).__module__.startswith("torch.nn.modules")
 
 
@@ -268,8 +270,6 @@ def _watched(model: Any, mode: _Mode) -> Iterator[None]:
     """Every module of the model reports its calls."""
     changed = []
     for path, module in model.named_modules():
-        if isinstance(module, torch.jit.ScriptModule):
-            continue
         watch = _watch_leaf if is_leaf(module) else _watch_scope
         changed.append((module, vars(module).get("forward")))
         vars(module)["forward"] = watch(path, module, module.forward, mode)

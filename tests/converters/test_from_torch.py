@@ -86,7 +86,8 @@ def test_a_residual_network():
     provenance = network.provenance
     assert provenance["conv1"].source == "torch.Conv2d"
     assert provenance["spikes"].source == "spikingjelly.IFNode"
-    assert provenance["fc"].notes[-1] == "checked on 5 steps x 3 samples: all 45 outputs equal"
+    checked = "checked on 5 steps x 3 samples: all 45 outputs equal"
+    assert provenance["fc"].notes[-1].startswith(checked)
 
 
 class Block(nn.Module):

@@ -1,6 +1,7 @@
 """What can't be imported is refused in one message that names every finding and what to do."""
 
 import re
+import warnings
 
 import pytest
 import torch
@@ -242,6 +243,18 @@ def test_a_model_that_does_not_run():
 
     message = refused(model(broken), "KeyError: 'hello'")
     assert re.search(r"test_from_torch_errors.py:\d+", message)
+
+
+def test_one_step_is_too_few_to_see_feedback():
+    module = loop(lambda self, x, t, mem: self.lif(self.fc(x), mem))
+    refused(module, "the example holds a single step", example_input=torch.ones(1, 3, 4))
+
+
+def test_scripted_modules():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is on its way out
+        scripted = torch.jit.script(nn.Linear(4, 3))
+    refused(nn.Sequential(scripted), "'0' is TorchScript, which can't be looked into")
 
 
 def test_arguments():

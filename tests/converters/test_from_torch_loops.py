@@ -127,7 +127,7 @@ def test_ways_of_writing_a_loop(kind):
     network = check_equal(kind(), (4,), axis=axis, pick=pick)
     assert len(network) == 4
     if kind is ByIndex:
-        note = "torch also returns its state 'v': record it, probes=['lif2.v']"
+        note = "torch returns its state 'v': record it, probes=['lif2.v']"
         assert note in network.provenance["lif2"].notes
     if axis:
         note = "torch returns [batch, time, ...]; a run returns [time, batch, ...]"
