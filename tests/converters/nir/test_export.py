@@ -435,7 +435,7 @@ def test_spikingjelly_reads_it(seed, strict):
 @settings(deadline=None, max_examples=6)
 @given(st.integers(0, 2**32 - 1))
 def test_snntorch_reads_it(seed):
-    """With its fixed time step. Its importer wires recurrent populations wrongly, so there is none."""
+    """With its fixed time step; not recurrent populations, which its importer wires wrongly."""
     rng = np.random.default_rng(seed)
     spiking = {"reset": "zero", "strict": True}
     network = nj.Sequential(
