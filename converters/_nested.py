@@ -24,22 +24,7 @@ def nested(module: Any, in_shape: Shape, where: str) -> tuple[Layer, tuple[str, 
     Raises:
         ValueError: A module has no converter; the message says which and what is nearest.
     """
-    layers, notes = chain(module, in_shape, where)
-    parts = list(layers.values())
-    if len(parts) == 1:
-        return parts[0], notes
-    kinds = [type(layer).__name__.lower() for layer in parts]
-    numbers = [kinds[:n].count(kind) + 1 for n, kind in enumerate(kinds)]
-    names = [f"{k}{n}" if kinds.count(k) > 1 else k for k, n in zip(kinds, numbers, strict=True)]
-    return Chain(**dict(zip(names, parts, strict=True))), notes
-
-
-def chain(module: Any, in_shape: Shape, where: str) -> tuple[dict[str, Layer], tuple[str, ...]]:
-    """A module, or a `torch.nn.Sequential` of modules, as layers by their path.
-
-    Arguments, notes and errors: see `nested`.
-    """
-    layers: dict[str, Layer] = {}
+    layers: list[Layer] = []
     notes: list[str] = []
     for path, part in _parts(module, where):
         try:
@@ -51,10 +36,15 @@ def chain(module: Any, in_shape: Shape, where: str) -> tuple[dict[str, Layer], t
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
         notes += [f"{path}: {note}" for note in converted.notes]
-        for name, layer in converted.layers.items():
-            layers[f"{path}.{name}" if name else path] = layer
+        for layer in converted.layers.values():
+            layers.append(layer)
             in_shape = layer.out_shape(in_shape)
-    return (layers or {where: Identity()}), tuple(notes)
+    if len(layers) < 2:
+        return (layers[0] if layers else Identity()), tuple(notes)
+    kinds = [type(layer).__name__.lower() for layer in layers]
+    numbers = [kinds[:n].count(kind) + 1 for n, kind in enumerate(kinds)]
+    names = [f"{k}{n}" if kinds.count(k) > 1 else k for k, n in zip(kinds, numbers, strict=True)]
+    return Chain(**dict(zip(names, layers, strict=True))), tuple(notes)
 
 
 def _parts(module: Any, path: str) -> list[tuple[str, Any]]:

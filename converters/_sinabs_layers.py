@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
@@ -104,6 +105,61 @@ class OwnReset(Layer):
 
     def describe(self) -> str:
         return f"{self.neuron.describe()} with its own reset"
+
+
+class FeedbackState(NamedTuple):
+    """State of `Feedback`."""
+
+    neuron: State
+    synapse: State
+    feedback: Array  # what the neurons get in the next step
+
+
+class Feedback(Layer):
+    """y_t = neuron(x_t + f_t) with f_{t+1} = synapse(y_t) and nothing to begin with.
+
+    `Recurrent` differs in the first step, in which a bias of its synapse acts already.
+
+    Args:
+        neuron: The population.
+        synapse: What comes back.
+    """
+
+    neuron: Layer
+    synapse: Layer
+
+    def init(self, in_shape: Shape) -> FeedbackState:
+        synapse = self.synapse.init(self.neuron.out_shape(in_shape))
+        return FeedbackState(self.neuron.init(in_shape), synapse, jnp.zeros(in_shape))
+
+    def prepare(self, key: PRNGKeyArray | None) -> Feedback:
+        keys = (None, None) if key is None else jax.random.split(key)
+        return Feedback(self.neuron.prepare(keys[0]), self.synapse.prepare(keys[1]))
+
+    def step(
+        self, state: FeedbackState, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[FeedbackState, Array]:
+        keys = (None, None) if key is None else jax.random.split(key)
+        neuron, y = self.neuron.step(state.neuron, x + state.feedback, key=keys[0])
+        synapse, feedback = self.synapse.step(state.synapse, y, key=keys[1])
+        return FeedbackState(neuron, synapse, feedback), y
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        out_shape = self.neuron.out_shape(in_shape)
+        back = self.synapse.out_shape(out_shape)
+        if back != in_shape:
+            raise ValueError(f"the feedback has shape {back}, but the neurons take {in_shape}")
+        return out_shape
+
+    @property
+    def needs_key(self) -> bool:
+        return self.neuron.needs_key or self.synapse.needs_key
+
+    def absorb(self, state: FeedbackState) -> Feedback:
+        return Feedback(self.neuron.absorb(state.neuron), self.synapse.absorb(state.synapse))
+
+    def describe(self) -> str:
+        return f"Feedback({self.neuron.describe()}, {self.synapse.describe()})"
 
 
 class Rounded(Layer):

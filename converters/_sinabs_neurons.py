@@ -29,8 +29,10 @@ from __future__ import annotations
 from typing import Any
 
 from neurojax._layer import Layer
-from neurojax.converters._sinabs_layers import AdaptiveCubaLIF, OwnReset
+from neurojax.converters._sinabs_layers import AdaptiveCubaLIF, Feedback, OwnReset
 from neurojax.converters._values import is_number
+from neurojax.layers.linear import Linear
+from neurojax.layers.recurrent import Recurrent
 from neurojax.neurons import IAF, LI, LIF, AdaptiveLIF, CubaIAF, CubaLI, CubaLIF
 from neurojax.neurons._neuron import Parameter
 from neurojax.surrogate import Exponential, Surrogate
@@ -175,6 +177,26 @@ def alif(
     if synapse:
         layer = AdaptiveCubaLIF(layer, tau_syn, alpha_syn, compounding=norm_input)
     return _with_reset(layer, reset, reset_value, min_v_mem)
+
+
+def recurrent(neuron: Layer, rec_connect: Layer) -> Layer:
+    """`IAFRecurrent`, `LIFRecurrent`, `ALIFRecurrent`: the spikes come back one step late.
+
+    In the first step nothing comes back, not even a bias.
+
+    Args:
+        neuron: The population, from `iaf`, `lif` or `alif`.
+        rec_connect: What the spikes pass.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from neurojax.converters import sinabs
+        >>> from neurojax.layers import Linear
+        >>> sinabs.recurrent(sinabs.iaf(), Linear.from_weights(jnp.ones((2, 2)))).describe()
+        'Recurrent(IAF, Linear 2->2)'
+    """
+    no_bias = isinstance(rec_connect, Linear) and rec_connect.bias is None
+    return (Recurrent if no_bias else Feedback)(neuron, rec_connect)
 
 
 def _synapse(tau_syn: Parameter | None, alpha_syn: Parameter | None) -> dict[str, Any]:

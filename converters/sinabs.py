@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from neurojax._layer import Layer, Shape
-from neurojax.converters._nested import chain, nested
+from neurojax.converters._nested import nested
 from neurojax.converters._registry import Converted, kind_of, register
 from neurojax.converters._sinabs_layers import Crop, Rounded
 from neurojax.converters._sinabs_neurons import (
@@ -18,12 +18,12 @@ from neurojax.converters._sinabs_neurons import (
     exp_leak as exp_leak,
     iaf as iaf,
     lif as lif,
+    recurrent as recurrent,
 )
 from neurojax.converters._values import is_number, per_neuron
 from neurojax.layers.activation import ReLU
 from neurojax.layers.chain import Chain
 from neurojax.layers.pooling import SumPool2d
-from neurojax.layers.recurrent import Recurrent
 from neurojax.layers.shape import Add, Identity, Pad, Reshape
 from neurojax.surrogate import Exponential, by_name
 
@@ -66,7 +66,7 @@ def _neuron(module: Any, in_shape: Shape) -> Converted:
             )
     layer = maker(**options)
     if hasattr(module, "rec_connect"):
-        layer = Recurrent(layer, _feedback(module, in_shape, notes))
+        layer = recurrent(layer, _feedback(module, in_shape, notes))
     return Converted({"": layer}, tuple(notes), sequence=True)
 
 
@@ -142,19 +142,6 @@ def _sum_pool(module: Any, in_shape: Shape) -> Converted:
     return Converted({"": layer}, (note,))
 
 
-@register("sinabs.Repeat")
-def _repeat(module: Any, in_shape: Shape) -> Converted:
-    layers, notes = chain(module.module, in_shape, "module")
-    return Converted(layers, notes, sequence=True)
-
-
-@register("sinabs.FlattenTime", "sinabs.UnflattenTime")
-def _layout(module: Any, in_shape: Shape) -> Converted:
-    del module, in_shape
-    note = "time and batch are always two axes here"
-    return Converted({"": Identity()}, (note,), sequence=True)
-
-
 @register("sinabs.Merge")
 def _merge(module: Any, in_shape: Any) -> Converted:
     del module
@@ -198,6 +185,7 @@ def _channel_shift(module: Any, in_shape: Shape) -> Layer:
 
 
 _REFUSED = {
+    "FlattenTime": "moves time and batch; use torch.nn.Flatten(0, 1), which does the same",
     "SpikingMaxPooling2dLayer": "chooses by all spikes so far; use SumPool2d, which chips have",
     "Img2SpikeLayer": "draws input spikes; use neurojax.encode in front of the network",
     "Sig2SpikeLayer": "draws input spikes; use neurojax.encode in front of the network",

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 import neurojax as nj
 from neurojax.converters import norse, sinabs, snntorch, spikingjelly
+from neurojax.converters._sinabs_layers import Feedback
 from neurojax.layers import Linear
 from neurojax.layers.recurrent import Recurrent
 from neurojax.surrogate import Surrogate, by_name
@@ -48,18 +49,6 @@ class Model(NamedTuple):
 
 
 Numbers = Mapping[str, jax.Array]
-
-
-class Elementwise(nj.Layer):
-    """y = weight x, one weight for all or one each."""
-
-    weight: jax.Array
-
-    def step(self, state: Any, x: jax.Array, *, key: Any = None) -> tuple[Any, jax.Array]:
-        return state, self.weight * x
-
-    def out_shape(self, in_shape: tuple[int, ...]) -> tuple[int, ...]:
-        return in_shape
 
 
 # What the libraries take for a parameter that a call leaves out.
@@ -135,16 +124,9 @@ def _model(
     in_shape: tuple[int, ...], neuron: nj.Layer, aliases: Mapping[str, str], **before: nj.Layer
 ) -> Model:
     """Layers before the neuron, the neuron, and which state is recorded under which name."""
-    inner = "neuron.neuron" if isinstance(neuron, Recurrent) else "neuron"
+    inner = "neuron.neuron" if isinstance(neuron, Recurrent | Feedback) else "neuron"
     states = {name: (f"{inner}.{field}", _same) for name, field in aliases.items()}
     return Model(nj.Sequential(in_shape, **before, neuron=neuron), states)
-
-
-def _recurrent(neuron: nj.Layer, n: Numbers) -> Recurrent:
-    """The neuron with the recorded feedback: a matrix, or one weight a neuron."""
-    if "w_rec" in n:
-        return Recurrent(neuron, Linear.from_weights(n["w_rec"], n.get("b_rec")))
-    return Recurrent(neuron, Elementwise(n["V"]))
 
 
 def _spikingjelly(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
@@ -233,7 +215,8 @@ def _sinabs(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
         options["surrogate"] = peer.surrogate("SingleExponential")
     neuron = makers[kind](**options)
     if peer.name.endswith("Recurrent"):
-        neuron = _recurrent(neuron, n)
+        feedback = Linear.from_weights(n["w_rec"], n.get("b_rec"))
+        neuron = sinabs.recurrent(neuron, feedback)
     states = {"v": "v"} | ({"i_syn": "i"} if "tau_syn" in n else {})
     model = _model(in_shape, neuron, states | ({"b": "b"} if kind == "alif" else {}))
     if kind == "alif":
