@@ -94,7 +94,8 @@ class TorchLayer(torch.nn.Module):  # type: ignore[misc]
     def value(self, name: str) -> Any:
         """A constant as the number that it is: the one given, unless it has been changed."""
         held, given = self._buffers[name], self.constants[name]
-        return given if held == torch.tensor(given, dtype=held.dtype) else float(held)
+        unchanged = float(held) == float(torch.tensor(given, dtype=held.dtype))
+        return given if unchanged else float(held)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs for inputs `[time, batch, ...]`, from the initial state."""

@@ -18,6 +18,7 @@ from neurojax.converters._registry import convert
 from neurojax.converters._torch_modules import PROGRAMS, TorchLayer, TorchNetwork
 from neurojax.converters._torch_surrogates import DERIVATIVES, derivative, multi_spike
 from neurojax.converters.to_torch import network_of, to_torch
+from neurojax.converters.torch import from_torch
 from tests._random_neurons import SPIKING, random_neuron
 from tests.converters._live import on_grid, outputs_of
 
@@ -104,7 +105,7 @@ def run_torch(module, inputs, **options):
     return module.run({name: torch.tensor(x) for name, x in inputs.items()}, **options)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(graphs())
 def test_random_networks_spike_alike(case):
     network, rng = case
@@ -117,7 +118,7 @@ def test_random_networks_spike_alike(case):
     np.testing.assert_array_equal(held, ours["left.cells.v"][-1])
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(graphs())
 def test_random_networks_learn_alike(case):
     network, rng = case
@@ -372,6 +373,18 @@ def test_modules_within_modules_are_known_to_the_registry():
     np.testing.assert_array_equal(
         TorchLayer(cells, (4,))(x).numpy(), outputs_of(nj.Sequential((4,), cells), x.numpy())
     )
+
+
+def test_from_torch_takes_them_back():
+    network, _ = small()
+    assert eqx.tree_equal(from_torch(to_torch(network), torch.ones(4, 2, 3)), network)
+    chain = nj.Sequential((3,), fc=network["fc"], cells=network["cells"])
+    outer = torch.nn.Sequential(to_torch(chain), torch.nn.Linear(4, 2))
+    found = from_torch(outer, torch.ones(4, 2, 3))
+    assert eqx.tree_equal(found["0.cells"], network["cells"])
+    x = on_grid(np.random.default_rng(0), (6, 2, 3), 2.0)
+    theirs = outer(torch.tensor(x)).detach().numpy()
+    np.testing.assert_allclose(outputs_of(found, x), theirs, atol=1e-6)
 
 
 def test_other_modules_are_not_ours():
