@@ -123,7 +123,7 @@ class _Flow:
 
     def _edges(self) -> Iterator[tuple[Any, Any]]:
         """All pairs (module, module); a text stands for anything that is not one."""
-        if _is_of_library(self.model) and type(self.model).__name__ != "Sequential":
+        if _is_leaf(self.model):
             yield from _within(self.model)
             return
         graph = _trace(self.model)
@@ -214,8 +214,15 @@ def _asks_only(node: Any) -> bool:
     return name in ("size", "dim", "shape", "ndim", "dtype", "device")
 
 
-def _is_of_library(module: Any) -> bool:
+def _is_leaf(module: Any) -> bool:
     """Whether torch.fx should not look into a module."""
+    import torch
+
+    # Within torch's own Sequential there may be modules of a user.
+    return _is_of_library(module) and type(module) is not torch.nn.Sequential
+
+
+def _is_of_library(module: Any) -> bool:
     names = (type(module).__module__, type(module).forward.__module__)
     return all(name.partition(".")[0] in LEAVES for name in names)
 
@@ -276,8 +283,7 @@ def _trace(model: Any) -> Any:
 
     class Tracer(torch.fx.Tracer):
         def is_leaf_module(self, m: Any, module_qualified_name: str) -> bool:
-            # Within torch's own Sequential there may be modules of a user.
-            return _is_of_library(m) and type(m) is not torch.nn.Sequential
+            return _is_leaf(m)
 
     try:
         return Tracer().trace(model)
