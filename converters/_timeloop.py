@@ -209,7 +209,7 @@ class Fold:
         module = self.modules[scope]
         alone = scope and not any(True for _ in module.children()) and scope not in taken
         name = scope if alone else f"{scope}.{op}" if scope else op
-        return _free(name, taken)
+        return free_name(name, taken)
 
     # Modules.
 
@@ -257,7 +257,7 @@ class Fold:
             return
 
         def node() -> Node:
-            name = _free(
+            name = free_name(
                 record.scope or type(module).__name__.lower(), {n.name for n in self.nodes}
             )
             new = Node(name, kind, dict(converted.layers), [], in_shape, (), list(converted.notes))
@@ -420,7 +420,8 @@ def _sample_shape(value: Any, lead: Lead) -> Shape:
     return value.shape[len(lead) :] if isinstance(value, Value) else ()
 
 
-def _free(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
+    """The name, with a number behind it if it is taken."""
     number, free = 1, name
     while free in taken:
         number += 1

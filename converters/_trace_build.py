@@ -13,7 +13,7 @@ from neurojax._graph import Edge
 from neurojax._layer import Layer
 from neurojax._network import Network, Provenance
 from neurojax.converters._agreement import agreement
-from neurojax.converters._timeloop import Fold, misuse
+from neurojax.converters._timeloop import Fold, free_name, misuse
 from neurojax.converters._trace_values import (
     BY_TIME,
     Arg,
@@ -162,8 +162,9 @@ def _last_step(fold: Fold, tag: Data, last: int) -> Data | Reduced:
     if tag.t != last or last == 0:
         return tag
     node, scaled = tag.node, False
-    if node.start == last and node.source.startswith(("torch.mul", "torch.div", "torch.true_div")):
-        node, scaled = node.args[0].node or node, True
+    multiple = node.source.startswith(("torch.mul", "torch.div", "torch.true_div"))
+    if multiple and node.start == last and node.args[0].node and not node.args[0].delay:
+        node, scaled = node.args[0].node, True
     if node.start == last:
         return tag
     others = [arg for arg in node.args if arg != Arg(node, 1)]
@@ -196,10 +197,15 @@ def build(fold: Fold, outputs: Outputs, check: bool) -> tuple[Network | None, li
     edges: list[Edge] = []
     ends = {name: name for name in inputs}
     entries: dict[str, list[str]] = {}
-    provenance = {}
+    provenance: dict[str, Provenance] = {}
     for node in nodes:
         parts = _parts(node, loops=node in _ancestors(_sources(node)))
-        chain = {f"{node.name}.{n}" if n else node.name: layer for n, layer in parts.items()}
+        # Parts of a module must not take the names of other modules.
+        taken = {*provenance, *inputs, *(other.name for other in nodes)}
+        chain = {
+            free_name(f"{node.name}.{n}", taken) if n else node.name: layer
+            for n, layer in parts.items()
+        }
         chains[node.name] = chain
         names = list(chain)
         side_by_side = parts is not node.layers and len(names) > 1  # one for each input, and a sum
@@ -252,7 +258,7 @@ def build(fold: Fold, outputs: Outputs, check: bool) -> tuple[Network | None, li
         targets = [edge.target for edge in edges if edge.source == node.name]
         if node.is_input and node.notes and targets:
             first = targets[0]
-            old = provenance[first]
+            old = provenance.get(first, Provenance("the input"))
             provenance[first] = old._replace(notes=(*dict.fromkeys(node.notes), *old.notes))
     network = Network(layers, edges, inputs=_single(inputs), outputs=names, provenance=provenance)
     return network, []

@@ -292,11 +292,11 @@ class Importer:
     def _findings(self, problems: Problems) -> str:
         """One message for everything that was found."""
         modules = dict(self.module.named_modules())
-        lines: dict[str, list[str]] = {}
-        for scope, text in dict.fromkeys(problems):
-            lines.setdefault(scope, []).append(text)
-        text = []
-        for scope, found in lines.items():
+        by_scope: dict[str, list[str]] = {}
+        for scope, problem in dict.fromkeys(problems):
+            by_scope.setdefault(scope, []).append(problem)
+        lines = []
+        for scope, found in by_scope.items():
             module = modules.get(scope, self.module)
             where = f"'{scope}' ({kind_of(type(module))})" if scope else "forward"
             hint = ""
@@ -305,12 +305,11 @@ class Importer:
                 near = nearest_kind(module)
                 hint = f"; or write a converter for {type(module).__name__} and @register it"
                 hint += f" (the nearest kind that has one is {near})" if near else ""
-            text.append(f"- {where}: {'; '.join(found)}{hint}")
-        count = len(text)
-        name = type(self.module).__name__
-        if any("torch's " in line for line in text):
-            text.append(SUPPORTED)
-        return f"{name} can't be imported; {count} finding{'s' * (count > 1)}:\n" + "\n".join(text)
+            lines.append(f"- {where}: {'; '.join(found)}{hint}")
+        count = f"{len(lines)} finding{'s' * (len(lines) > 1)}"
+        if any("torch's " in line for line in lines):
+            lines.append(SUPPORTED)
+        return f"{type(self.module).__name__} can't be imported; {count}:\n" + "\n".join(lines)
 
 
 def _is_shape(x: Any) -> bool:

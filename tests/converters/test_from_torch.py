@@ -350,6 +350,35 @@ def test_a_neuron_that_a_user_registers():
     assert network.provenance["1"].source == f"{Squared.__module__.partition('.')[0]}.Squared"
 
 
+class Doubled(nn.Module):
+    """Becomes two layers, one of which would like the name of a module."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return 4 * x
+
+
+class Holder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = Doubled()
+
+    def forward(self, x):
+        return self.a(self.a.fc(x))
+
+
+def test_parts_of_a_module_have_names_of_their_own():
+    @register(Doubled)
+    def doubled(module, in_shape):
+        return Converted({"fc": nj.Scale(2.0), "": nj.Scale(2.0)})
+
+    network = check_equal(Holder(), (4,))
+    assert network.names == ("a.fc", "a.fc_2", "a")
+
+
 def test_gradients_flow_to_what_was_imported():
     import jax
 

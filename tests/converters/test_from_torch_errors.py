@@ -1,6 +1,7 @@
 """What can't be imported is refused in one message that names every finding and what to do."""
 
 import re
+import sys
 import warnings
 
 import pytest
@@ -255,6 +256,13 @@ def test_scripted_modules():
         warnings.simplefilter("ignore")  # torch.jit is on its way out
         scripted = torch.jit.script(nn.Linear(4, 3))
     refused(nn.Sequential(scripted), "'0' is TorchScript, which can't be looked into")
+
+
+def test_without_torch(monkeypatch):
+    linear = nn.Linear(4, 3)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match=r'pip install "neurojax\[torch\]"'):
+        from_torch(linear, input_shape=(4,))
 
 
 def test_arguments():
