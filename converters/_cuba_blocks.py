@@ -78,11 +78,9 @@ def dense(
     if flat:
         synapse: Linear | Conv2d = Linear.from_weights(kernel.reshape(kernel.shape[:2]))
     else:
-        synapse = Conv2d.from_weights(
-            kernel.reshape(*kernel.shape[:2], *(kernel.shape[2:] or (1, 1)))
-        )
-    synapse = _synapse(synapse, neuron, quantise, gain=gain, mask=mask)
-    return {"synapse": synapse, "neuron": neuron, **_delays(delay_shift, delay)}
+        synapse = Conv2d.from_weights(kernel if kernel.ndim == 4 else kernel[..., None, None])
+    quantised = _synapse(synapse, neuron, quantise, gain=gain, mask=mask)
+    return {"synapse": quantised, "neuron": neuron, **_delays(delay_shift, delay)}
 
 
 def conv(

@@ -1,7 +1,7 @@
 """lava-dl's slayer blocks, and the quantised CUBA neuron of SpikingJelly's `lava_exchange`.
 
 The functions make the layers of a block from plain numbers; `from_state_dict` makes them from what
-a block has saved, without lava-dl. Converters read the modules themselves.
+a block has saved, without lava-dl; `from_blocks` makes a network from the modules themselves.
 
 slayer's arrays are `[batch, channels, ..., time]`, ours `[time, batch, channels, ...]`:
 `jnp.moveaxis(x, -1, 0)` on the way in, `jnp.moveaxis(y, 0, -1)` on the way back. SpikingJelly's
@@ -35,11 +35,12 @@ from neurojax.converters._cuba_neurons import (
     decay as decay,
 )
 from neurojax.converters._registry import Converted, kind_of, register
+from neurojax.converters._slayer_network import from_blocks as from_blocks
 from neurojax.converters._slayer_state import from_state_dict as from_state_dict
 from neurojax.converters._values import per_neuron, weight
 from neurojax.layers.dropout import Dropout
 from neurojax.layers.shape import Flatten, Identity
-from neurojax.surrogate import Sigmoid, by_name
+from neurojax.surrogate import Sigmoid, Surrogate, by_name
 
 LAYOUT = "inputs [batch, ..., time] of slayer are [time, batch, ...] here"
 NEURONS = "only CUBA neurons and their blocks are known; others come with the Loihi chip model"
@@ -171,6 +172,8 @@ def _read_neuron(
         raise ValueError(
             "shared_param=False draws the decays in the first call; run the module once before"
         )
+    if spikes and module._threshold is None:
+        raise ValueError("its threshold is None, which only the neuron of an Affine block may have")
     threshold = float(module._threshold) if spikes else 1.0
     learned = bool(module.requires_grad)
     spatial = len(in_shape) > 1
@@ -251,7 +254,7 @@ def _synapse_alone(module: Any, in_shape: Shape) -> Converted:
     return Converted({"": block["synapse"]}, (LAYOUT,), sequence=True)
 
 
-def _window(synapse: Any) -> dict[str, tuple[int, ...]]:
+def _window(synapse: Any) -> dict[str, Any]:
     return {name: tuple(getattr(synapse, name))[:2] for name in ("stride", "padding", "dilation")}
 
 
@@ -318,7 +321,8 @@ def _read_sum_pool(module: Any, in_shape: Shape) -> Layer:
 
 def _read_node(module: Any) -> tuple[CUBA, tuple[str, ...]]:
     learned = bool(module.requires_grad)
-    surrogate, notes = Sigmoid(4.0), ()
+    surrogate: Surrogate = Sigmoid(4.0)
+    notes: tuple[str, ...] = ()
     function = module.surrogate_function
     try:
         params = dict(getattr(function, "_sg_params", {}))

@@ -231,6 +231,31 @@ def test_neuron_synapse_dropout_mask_and_norm():
     assert not outputs(network(converted.layers, (6,)), z["x"]).any()
 
 
+def test_a_network_of_blocks():
+    conv, z = block_of("conv")
+    flatten = stand_in("block.cuba.Flatten", count_log=False)
+    average = stand_in("block.cuba.Average", num_outputs=4, count_log=False)
+    net = slayer.from_blocks([conv, flatten, average], input_shape=(2, 7, 6))
+    assert net.names[:4] == ("blocks.0.synapse", "blocks.0.neuron", "blocks.0.delay", "blocks.1")
+    assert net.provenance["blocks.0.neuron"].source == "lava.Conv"
+    means = z["y"].reshape(2, 4, 12, 12).mean(2)
+    np.testing.assert_allclose(outputs(net, z["x"]), means, atol=1e-6)
+
+
+def test_all_blocks_that_are_not_supported_are_named():
+    average = stand_in("block.cuba.Average", num_outputs=4, count_log=False)
+    unknown = stand_in("block.cuba.Densely")
+    with pytest.raises(ValueError) as caught:
+        slayer.from_blocks([average, unknown, unknown], input_shape=(6,))
+    assert str(caught.value).splitlines() == [
+        "blocks.0: Average: (6,) can't be split into 4 groups of one size",
+        "blocks.1: lava.Densely is not known; nearest: lava.Dense",
+        "blocks.2: lava.Densely is not known; nearest: lava.Dense",
+    ]
+    with pytest.raises(ValueError, match="there are no blocks"):
+        slayer.from_blocks([], input_shape=(6,))
+
+
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [

@@ -11,13 +11,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape, State, parameter
 from neurojax.chips.loihi._divide import divide
+from neurojax.chips.loihi.spec import WEIGHT_BITS
 from neurojax.fixed_point import _derivative_of, clamp
 
 SCALE = 64
 """Steps of a weight, and of a threshold, in one unit of the user's numbers."""
 
-LARGEST = 254
-"""The largest even number of 8 bits and a sign in front of them; the smallest is -256."""
+LARGEST = (1 << WEIGHT_BITS) - 2
+"""Largest weight in steps; the smallest is -256. Weights are even."""
 
 
 def quantise_8bit(
@@ -52,8 +53,8 @@ def quantise_8bit(
     # no power of two, any other order gives other last bits.
     x = jnp.asarray(x, jnp.float32)
     step = np.float32(2 / scale)
-    rounded = _derivative_of(x, jnp.rint(divide(x, step)) * step)
-    low, high = np.float32(-256 / scale), np.float32(largest / scale)
+    rounded = _derivative_of(x, jnp.rint(divide(x, 2 / scale)) * step)
+    low, high = np.float32(-(1 << WEIGHT_BITS) / scale), np.float32(largest / scale)
     limited = clamp(rounded, low, high)
     return limited * jnp.float32(scale) if descale else limited
 

@@ -8,9 +8,6 @@ References:
 DECAY_BITS = 12
 """A decay is a multiple of 2^-12: 0 keeps everything, 4096 / 4096 keeps nothing."""
 
-STATE_BITS = 24
-"""Width of current and membrane, sign included."""
-
 STATE_SHIFT = 6
 """States and thresholds have this many more bits behind the point than weights."""
 

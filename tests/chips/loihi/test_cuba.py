@@ -220,9 +220,7 @@ def test_weight_normalisation_and_mask():
     assert fc.weight.tolist() == [[1.5, 2.0], [0.0, 1.0]]
     masked = Quantised(nj.Linear.from_weights(weight), mask=jnp.array([[1, 0], [1, 1]]))
     assert masked.weight.tolist() == [[3.0, 0.0], [0.0, 2.0]]
-    assert [name for name, _ in parameters(nj.Sequential((2,), fc=masked))] == [
-        "fc.synapse.weight"
-    ]
+    assert [name for name, _ in parameters(nj.Sequential((2,), fc=masked))] == ["fc.synapse.weight"]
 
 
 @pytest.mark.parametrize(("deviation", "exponent"), [(1.0, 0), (1.01, 1), (0.3, -1), (1e3, 3)])
