@@ -116,17 +116,24 @@ def assert_equal(got: Result, want: Result, *, gradients: bool = True) -> None:
     for mine, theirs in zip(got.states, want.states, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     if gradients:
-        scale = max(1.0, float(np.abs(want.gradient).max()))
-        np.testing.assert_allclose(got.gradient, want.gradient, atol=GRADIENT * scale, rtol=0)
+        _assert_gradients(got, want)
 
 
-def assert_close(got: Result, want: Result, v: int, threshold: Any) -> None:
+def _assert_gradients(got: Result, want: Result) -> None:
+    scale = max(1.0, float(np.abs(want.gradient).max()))
+    np.testing.assert_allclose(got.gradient, want.gradient, atol=GRADIENT * scale, rtol=0)
+
+
+def assert_close(
+    got: Result, want: Result, v: int, threshold: Any, *, gradients: bool = True
+) -> None:
     """Any numbers: states within rounding, and spikes that differ lie at the threshold.
 
     Args:
         got, want: Results of one population.
         v: Which of its states is the membrane potential.
         threshold: Where it spikes.
+        gradients: Whether to compare gradients too, if all spikes are equal.
     """
     differs = got.outputs != want.outputs
     # What follows a spike that differs is another trajectory.
@@ -137,6 +144,8 @@ def assert_close(got: Result, want: Result, v: int, threshold: Any) -> None:
     for mine, theirs in zip(got.states, want.states, strict=True):
         same_so_far = same & ~differs
         np.testing.assert_allclose(mine[same_so_far], theirs[same_so_far], atol=2e-5, rtol=2e-5)
+    if gradients and not differs.any():
+        _assert_gradients(got, want)
 
 
 def state_paths(converted: Converted) -> list[str]:
