@@ -127,9 +127,9 @@ def load_parameters(
         if mapping is not None:
             raise ValueError("load_parameters: match='order' takes no mapping")
         pairs = _by_order(ours, theirs)
+        absent = {name: name for name in ours if name not in pairs}
     else:
-        pairs, problems = _by_name(ours, theirs, mapping)
-    settled = {*pairs, *_kept(mapping, ours)}
+        pairs, absent, problems = _by_name(ours, theirs, mapping)
     changes, unknown = _matching(transforms or {}, ours)
     problems += [f"transforms: {text}" for text in unknown]
     rows, values = [], {}
@@ -143,13 +143,16 @@ def load_parameters(
             values[name] = value
     report = ParameterReport(
         tuple(rows),
-        tuple(n for n in ours if n not in settled and ours[n].required),
+        tuple(name for name in absent if ours[name].required),
         tuple(key for key in theirs if key not in pairs.values()),
     )
+    # What the mapping names must be there; what it does not name, or by a star only, may be.
+    named = set(mapping) if isinstance(mapping, Mapping) else set()
+    for name, key in absent.items():
+        if name in named or (strict and ours[name].required):
+            problems.append(f"{name}: no '{key}' there; {nearest(key, theirs)}")
     if strict:
         keys = [key for key in report.unused if not _bookkeeping(key)]
-        lost = [n for n in report.missing if not any(f" for {n};" in text for text in problems)]
-        problems += [f"{n}: nothing of that name there; {nearest(n, theirs)}" for n in lost]
         problems += [f"'{key}' there is not used here{_hint(key, network)}" for key in keys]
     if problems:
         remedy = "" if not strict else "\n(what is to stay can be mapped to None; see also strict)"
@@ -281,16 +284,19 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _by_name(
     ours: Mapping[str, Target], theirs: Mapping[str, Any], mapping: NameMapping | None
-) -> tuple[dict[str, str], list[str]]:
-    """Our names to their keys, and what is wrong with the mapping."""
+) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """Our names to the keys that are there, to those that are not, and what the mapping has wrong.
+
+    Names that the mapping leaves as they are appear in neither.
+    """
     problems: list[str] = []
     if mapping is None or callable(mapping):
         wanted = {name: mapping(name) if mapping else name for name in ours}
     else:
         named, unknown = _matching(mapping, ours, expand=True)
-        problems += [f"mapping: {text}" for text in unknown]
+        problems = [f"mapping: {text}" for text in unknown]
         wanted = {name: named.get(name, name) for name in ours}
-    pairs = {}
+    pairs, absent = {}, {}
     for name, key in wanted.items():
         if key is None:
             continue
@@ -298,9 +304,9 @@ def _by_name(
         found = [k for k in (key, re.sub(r"\[(\d+)\]", r".\1", key)) if k in theirs]
         if found:
             pairs[name] = found[0]
-        elif key != name and "*" not in _pattern_of(name, mapping):
-            problems.append(f"mapping: there is no '{key}' for {name}; {nearest(key, theirs)}")
-    return pairs, problems
+        else:
+            absent[name] = key
+    return pairs, absent, problems
 
 
 def _matching(
@@ -325,18 +331,6 @@ def _matching(
             else:
                 found.setdefault(name, value)
     return found, problems
-
-
-def _pattern_of(name: str, mapping: NameMapping | None) -> str:
-    """The entry of a mapping that a name comes from: its own, or one with a star."""
-    return name if isinstance(mapping, Mapping) and name in mapping else "*"
-
-
-def _kept(mapping: NameMapping | None, ours: Mapping[str, Target]) -> set[str]:
-    """Names that the mapping says stay as they are."""
-    if mapping is None or callable(mapping):
-        return {name for name in ours if mapping is not None and mapping(name) is None}
-    return {name for name, key in _matching(mapping, ours, expand=True)[0].items() if key is None}
 
 
 def _by_order(ours: Mapping[str, Target], theirs: Mapping[str, np.ndarray]) -> dict[str, str]:

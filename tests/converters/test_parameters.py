@@ -156,13 +156,13 @@ def test_everything_that_does_not_fit_is_said_at_once():
     text = str(error.value)
     for part in (
         "mapping: 'fc3.weight' is no parameter of the network; did you mean 'fc2.weight'?",
-        "mapping: there is no 'gian' for cells.gain",
+        "cells.gain: no 'gian' there; ",
         "fc1.weight from 'fc1.weight': it has shape (3, 4), but (4, 3) is needed; it is transposed",
         "fc1.bias from 'fc1.bias': it has shape (4, 1, 1), but (4,) is needed; only axes of length",
         "bn.weight from 'bn.weight': 2 of 4 values are NaN or infinite as float32",
         "bn.bias from 'bn.bias': it holds <U1, not real numbers",
         "bn.running_mean from 'bn.running_mean': 4 of 4 values are NaN or infinite as float32",
-        "bn.running_var: nothing of that name there; did you mean 'bn.running_avr'?",
+        "bn.running_var: no 'bn.running_var' there; did you mean 'bn.running_avr'?",
         "cells.threshold from 'cells.threshold': it holds complex128",
         "fc2.weight from 'fc2.weight': it has shape (8,), but (2, 4) is needed; the number",
         "'fc2.bias' there is not used here: layer 'fc2' was made without bias",
