@@ -168,8 +168,7 @@ class _Export:
             end = "output" if len(network.outputs) == 1 else f"output_{name}"
             while end in self.nodes:
                 end += "_"
-            shape = np.array(network.out_shape(name), np.int64)
-            self.nodes[end] = Node("Output", {"shape": shape})
+            self.nodes[end] = Node("Output", {"shape": np.array(network.out_shape(name), np.int64)})
             self.edges.append((self.exit[name], end))
         self._drop_identities()
 
@@ -252,8 +251,8 @@ def _unknown(layer: Layer) -> str:
     name = type(layer).__name__
     if name in _REMEDIES:
         return f"NIR has no {name}; {_REMEDIES[name]}"
-    known = [cls.__name__ for cls in (*_NEURONS, *_MAKERS)]
-    return f"NIR has no node for {name}; {nearest(name, known)}"
+    known: list[type] = [*_NEURONS, *_MAKERS]
+    return f"NIR has no node for {name}; {nearest(name, [cls.__name__ for cls in known])}"
 
 
 _REMEDIES = {
@@ -284,7 +283,7 @@ def _convolution(layer: Any, shape: Shape, steps: Steps) -> Pieces:
     spans = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
     alike: Any = tuple((span // 2, span - span // 2) for span in spans)
     if all(before == after for before, after in layer.padding):
-        padding = _whole([before for before, _ in layer.padding])
+        padding: Any = _whole([before for before, _ in layer.padding])
     elif layer.padding == alike and set(layer.stride) == {1}:
         padding = "same"
     else:
@@ -357,7 +356,7 @@ def _chain(layer: layers.Chain, shape: Shape, steps: Steps) -> Pieces:
     nodes: dict[str, Node] = {}
     edges: list[tuple[str, str]] = []
     lost: list[str] = []
-    parts = []
+    parts: list[Pieces] = []
     for name, part in zip(layer.names, layer.layers, strict=True):
         pieces = _pieces(part, shape, steps).under(f".{name}")
         shape = part.out_shape(shape)

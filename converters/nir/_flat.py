@@ -56,7 +56,8 @@ def _inlined(
     entries: dict[str, list[str]] = {}
     exits: dict[str, list[str]] = {}
     inner: Edges = []
-    inputs, outputs = [], []
+    inputs: list[str] = []
+    outputs: list[str] = []
     # Some exporters repeat the name of the graph in the names of its nodes.
     repeated = bool(prefix) and all(name.startswith(prefix) for name in graph.nodes)
     for name, node in graph.nodes.items():

@@ -72,12 +72,13 @@ def neuron_pieces(neuron: AbstractNeuron, shape: Shape, steps: Steps) -> Pieces:
         Refused: See there.
     """
     lost = tuple(_losses(neuron))
-    prepared = neuron.prepare(None)
+    prepared: Any = neuron.prepare(None)
     current, order = _synapse(prepared, shape, steps)
     fields = _membrane(prepared, shape, steps)
     leaky = "tau" in fields
-    if not leaky and np.any(np.asarray(getattr(neuron, "v_rest", 0.0))):
-        lost += (f"v_rest={_text(neuron.v_rest)}: without leak it is a first potential",)
+    rest = getattr(neuron, "v_rest", 0.0)
+    if not leaky and np.any(np.asarray(rest)):
+        lost += (f"v_rest={_text(rest)}: without leak it is a first potential",)
     if not isinstance(prepared, AbstractSpiking):
         kind = "LI" if leaky else "I"
         return _joined(kind, fields, current, lost + order)

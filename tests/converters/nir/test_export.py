@@ -432,6 +432,22 @@ def test_spikingjelly_reads_it(seed, strict):
     np.testing.assert_array_equal(outputs, outputs_of(network, inputs))
 
 
+def test_spikingjelly_reads_convolutions_of_one_axis():
+    rng = np.random.default_rng(1)
+    network = nj.Sequential(
+        (2, 9),
+        nj.Conv1d.from_weights(on_grid(rng, (3, 2, 4)), stride=2, padding=1, dilation=2),
+        nj.Flatten(),
+        nj.LIF(decay=0.5, reset="zero"),
+    )
+    inputs = spikes_in(rng, 6, 2, (2, 9))
+    read_by = peer("spikingjelly.activation_based.nir_exchange").import_from_nir
+    graph = to_nir_object(to_nir(network, dt=DT), type_check=True)
+    outputs = run_torch(quietly(read_by, graph, dt=DT), inputs)
+    assert outputs.any()
+    np.testing.assert_array_equal(outputs, outputs_of(network, inputs))
+
+
 @settings(deadline=None, max_examples=6)
 @given(st.integers(0, 2**32 - 1))
 def test_snntorch_reads_it(seed):
