@@ -5,27 +5,21 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, cast
 
 import numpy as np
 
-from neurojax import layers, neurons
-from neurojax._graph import Edge, nearest
+from neurojax._graph import Edge
 from neurojax._layer import Layer, Shape
 from neurojax._network import Network
 from neurojax.converters.nir._clock import SECONDS, UNITS
 from neurojax.converters.nir._file import legal_name, write
 from neurojax.converters.nir._flat import contracted
 from neurojax.converters.nir._graph import VERSION, Graph, Node
-from neurojax.converters.nir._neurons import (
-    Pieces,
-    Refused,
-    Steps,
-    neuron_pieces,
-    threshold_pieces,
-)
+from neurojax.converters.nir._neurons import Refused, Steps
 from neurojax.converters.nir._options import options_of
+from neurojax.converters.nir._pieces import pieces_of
 
 KEY = "neurojax"
 """Name of our metadata in a graph and in its nodes."""
@@ -181,7 +175,7 @@ class _Export:
 
     def _add_layer(self, name: str, layer: Layer, shape: Shape) -> None:
         try:
-            pieces = _pieces(layer, shape, self.steps).under(name)
+            pieces = pieces_of(layer, shape, self.steps).under(name)
             nodes = {n: node for n, node in pieces.nodes.items() if node.kind != "Identity"}
             options = options_of(layer, nodes)
         except (Refused, ValueError) as refused:
@@ -236,177 +230,3 @@ def _reaches(start: str, end: str, edges: Iterable[Edge]) -> bool:
                 reached.add(name)
                 waiting.append(name)
     return end in reached
-
-
-def _pieces(layer: Layer, shape: Shape, steps: Steps) -> Pieces:
-    """The nodes of a layer."""
-    if type(layer) in _NEURONS:
-        return neuron_pieces(cast(Any, layer), shape, steps)
-    if type(layer) not in _MAKERS:
-        raise Refused(_unknown(layer))
-    return _MAKERS[type(layer)](layer, shape, steps)
-
-
-def _unknown(layer: Layer) -> str:
-    name = type(layer).__name__
-    if name in _REMEDIES:
-        return f"NIR has no {name}; {_REMEDIES[name]}"
-    known: list[type] = [*_NEURONS, *_MAKERS]
-    return f"NIR has no node for {name}; {nearest(name, [cls.__name__ for cls in known])}"
-
-
-_REMEDIES = {
-    "BatchNorm": "fold it into the weights before it: neurojax.fold_batch_norm(network)",
-    "MaxPool1d": "use SumPool2d or AvgPool2d",
-    "MaxPool2d": "use SumPool2d or AvgPool2d",
-    "AvgPool1d": "use AvgPool2d on (channels, length, 1)",
-    "SumPool1d": "use SumPool2d on (channels, length, 1)",
-    "Concat": "feed the layers behind it from several Linear layers, which add up",
-    "AdaptiveLIF": "use LIF",
-    "Alpha": "use CubaLIF",
-    "ReLU": "use LIF or Threshold",
-    "Pad": "use the padding of a Conv2d",
-    "Upsample": "use a Linear",
-}
-
-
-def _linear(layer: layers.Linear, shape: Shape, steps: Steps) -> Pieces:
-    weight = np.asarray(layer.weight, np.float32)
-    if layer.bias is None:
-        return Pieces({"": Node("Linear", {"weight": weight})})
-    bias = np.asarray(layer.bias, np.float32)
-    return Pieces({"": Node("Affine", {"weight": weight, "bias": bias})})
-
-
-def _convolution(layer: Any, shape: Shape, steps: Steps) -> Pieces:
-    bias = np.zeros(layer.out_channels) if layer.bias is None else layer.bias
-    spans = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
-    alike: Any = tuple((span // 2, span - span // 2) for span in spans)
-    if all(before == after for before, after in layer.padding):
-        padding: Any = _whole([before for before, _ in layer.padding])
-    elif layer.padding == alike and set(layer.stride) == {1}:
-        padding = "same"
-    else:
-        raise Refused(
-            f"its padding {layer.padding} differs before and after; NIR pads alike, or 'same' with "
-            "stride 1"
-        )
-    fields = {
-        "input_shape": _whole(shape[1:]),
-        "weight": np.asarray(layer.weight, np.float32),
-        "stride": _whole(layer.stride),
-        "padding": padding,
-        "dilation": _whole(layer.dilation),
-        "groups": np.array(layer.groups),
-        "bias": np.asarray(bias, np.float32),
-    }
-    return Pieces({"": Node(type(layer).__name__, fields)})
-
-
-def _whole(values: Any) -> np.ndarray:
-    """Integers: an array for two axes, a single number for one, as `nir` has them."""
-    return np.array(values[0] if len(values) == 1 else values, np.int64)
-
-
-def _pool(layer: Any, shape: Shape, steps: Steps) -> Pieces:
-    if any(before != after for before, after in layer.padding):
-        raise Refused(f"its padding {layer.padding} differs before and after; NIR pads alike")
-    padded = any(before for before, _ in layer.padding)
-    if padded and not getattr(layer, "count_padding", True):
-        raise Refused("count_padding=False: NIR's average counts the padding")
-    fields = {
-        "kernel_size": np.array(layer.kernel_size, np.int64),
-        "stride": np.array(layer.stride, np.int64),
-        "padding": np.array([before for before, _ in layer.padding], np.int64),
-    }
-    return Pieces({"": Node(type(layer).__name__, fields)})
-
-
-def _flatten(layer: Layer, shape: Shape, steps: Steps) -> Pieces:
-    if layer.out_shape(shape) == shape:
-        return _nothing(layer, shape, steps)
-    if len(layer.out_shape(shape)) != 1:
-        raise Refused("NIR can only flatten; use Flatten instead of Reshape")
-    fields = {
-        "input_type": np.array(shape, np.int64),
-        "start_dim": np.array(0),
-        "end_dim": np.array(-1),
-    }
-    return Pieces({"": Node("Flatten", fields)})
-
-
-def _scale(layer: layers.Scale, shape: Shape, steps: Steps) -> Pieces:
-    factor = np.array(np.broadcast_to(np.asarray(layer.factor, np.float32), shape))
-    return Pieces({"": Node("Scale", {"scale": factor})})
-
-
-def _delay(layer: layers.Delay, shape: Shape, steps: Steps) -> Pieces:
-    values = np.asarray(layer.steps, np.float64) * steps.dt
-    along = values.reshape(-1, *(1,) * (len(shape) - 1)) if values.ndim else values
-    return Pieces({"": Node("Delay", {"delay": np.array(np.broadcast_to(along, shape), "f4")})})
-
-
-def _nothing(layer: Layer, shape: Any, steps: Steps) -> Pieces:
-    """Layers that hand their input, or the sum of their inputs, on."""
-    shape = layer.out_shape(shape)
-    return Pieces({"": Node("Identity", {"shape": np.array(shape, np.int64)})})
-
-
-def _chain(layer: layers.Chain, shape: Shape, steps: Steps) -> Pieces:
-    nodes: dict[str, Node] = {}
-    edges: list[tuple[str, str]] = []
-    lost: list[str] = []
-    parts: list[Pieces] = []
-    for name, part in zip(layer.names, layer.layers, strict=True):
-        pieces = _pieces(part, shape, steps).under(f".{name}")
-        shape = part.out_shape(shape)
-        if parts:
-            edges.append((parts[-1].exit, pieces.entry))
-        nodes |= pieces.nodes
-        edges += pieces.edges
-        lost += pieces.lost
-        parts.append(pieces)
-    return Pieces(nodes, tuple(edges), parts[0].entry, parts[-1].exit, tuple(lost))
-
-
-def _recurrent(layer: layers.Recurrent, shape: Shape, steps: Steps) -> Pieces:
-    """A cycle, with the names that snnTorch gives it. Readers cut it behind the neurons."""
-    neuron = _pieces(layer.neuron, shape, steps).under(".lif")
-    synapse = _pieces(layer.synapse, layer.neuron.out_shape(shape), steps).under(".w_rec")
-    edges = (
-        *neuron.edges,
-        *synapse.edges,
-        (neuron.exit, synapse.entry),
-        (synapse.exit, neuron.entry),
-    )
-    lost = neuron.lost + synapse.lost
-    return Pieces(neuron.nodes | synapse.nodes, edges, neuron.entry, neuron.exit, lost)
-
-
-_NEURONS = (
-    neurons.IAF,
-    neurons.LIF,
-    neurons.LI,
-    neurons.CubaLIF,
-    neurons.CubaIAF,
-    neurons.CubaLI,
-)
-
-_MAKERS: dict[type[Layer], Callable[[Any, Shape, Steps], Pieces]] = {
-    layers.Linear: _linear,
-    layers.Conv1d: _convolution,
-    layers.Conv2d: _convolution,
-    layers.SumPool2d: _pool,
-    layers.AvgPool2d: _pool,
-    layers.Flatten: _flatten,
-    layers.Reshape: _flatten,
-    layers.Scale: _scale,
-    layers.Delay: _delay,
-    layers.Identity: _nothing,
-    layers.Add: _nothing,
-    layers.Dropout: _nothing,
-    layers.BatchDropout: _nothing,
-    layers.Chain: _chain,
-    layers.Recurrent: _recurrent,
-    neurons.Threshold: lambda layer, shape, steps: threshold_pieces(layer, shape),
-}
