@@ -67,7 +67,7 @@ def fuse_batch_norm(module: Any, example_input: Any = None) -> Any:
 
     Example:
         >>> import torch
-        >>> from neurojax.converters.fuse import fuse_batch_norm
+        >>> from neurojax.converters import fuse_batch_norm
         >>> model = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3), torch.nn.BatchNorm2d(4))
         >>> fuse_batch_norm(model)
         Sequential(

@@ -51,7 +51,7 @@ def map_from(
 
     Example:
         >>> import jax, numpy as np, neurojax as nj
-        >>> from neurojax.converters.hxtorch import map_from
+        >>> from neurojax.converters import map_from
         >>> net = nj.Sequential((2,), syn=nj.Linear(2, 3, key=jax.random.key(0)))
         >>> float(map_from(net, {"fc.weight": np.ones((3, 2))}, {"syn.weight": "fc.weight"})
         ...       ["syn"].weight.sum())

@@ -108,7 +108,7 @@ def load_parameters(
 
     Example:
         >>> import jax, numpy as np, neurojax as nj
-        >>> from neurojax.converters.parameters import load_parameters
+        >>> from neurojax.converters import load_parameters
         >>> net = nj.Sequential((2,), hidden=nj.Linear(2, 3, key=jax.random.key(0)))
         >>> loaded = load_parameters(net, {"fc.weight": np.ones((3, 2))}, {"hidden.*": "fc.*"})
         >>> print(loaded.report)

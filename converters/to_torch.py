@@ -40,7 +40,7 @@ def to_torch(network: Network) -> Any:
     Example:
         >>> import jax, neurojax as nj
         >>> import torch
-        >>> from neurojax.converters.to_torch import to_torch
+        >>> from neurojax.converters import to_torch
         >>> net = nj.Sequential((4,), fc=nj.Linear(4, 8, key=jax.random.key(0)),
         ...                     spikes=nj.LIF(tau=10.0))
         >>> module = to_torch(net)

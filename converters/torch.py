@@ -58,7 +58,7 @@ def from_torch(
 
     Example:
         >>> import torch, neurojax as nj
-        >>> from neurojax.converters.torch import from_torch
+        >>> from neurojax.converters import from_torch
         >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU())
         >>> network = from_torch(model, input_shape=(4,))
         >>> network.names

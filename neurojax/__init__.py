@@ -11,6 +11,7 @@ from neurojax import (
     surrogate as surrogate,
     train as train,
 )
+from neurojax._describe import Card as Card, describe as describe
 from neurojax._graph import Edge as Edge
 from neurojax._layer import BATCH_AXIS as BATCH_AXIS, Layer as Layer, parameter as parameter
 from neurojax._network import (
@@ -39,8 +40,8 @@ from neurojax.layers import (
     MaxPool1d as MaxPool1d,
     MaxPool2d as MaxPool2d,
     Pad as Pad,
-    ReLU as ReLU,
     Recurrent as Recurrent,
+    ReLU as ReLU,
     Reshape as Reshape,
     Scale as Scale,
     SumPool1d as SumPool1d,
@@ -58,6 +59,7 @@ from neurojax.neurons import (
     CubaIAF as CubaIAF,
     CubaLI as CubaLI,
     CubaLIF as CubaLIF,
+    Threshold as Threshold,
 )
 
 __version__ = "0.1.0"

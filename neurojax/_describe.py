@@ -105,10 +105,9 @@ def describe(network: Any, inputs: Any = None) -> Card:
 
     Example:
         >>> import jax, neurojax as nj
-        >>> from neurojax._describe import describe
         >>> net = nj.Sequential((4,), fc=nj.Linear(4, 8, key=jax.random.key(0)),
         ...                     cells=nj.LIF(decay=0.9, reset_delay=True, threshold=2.0))
-        >>> print(describe(net))
+        >>> print(nj.describe(net))
         2 layers, from 4 to 8 values a time step
         <BLANKLINE>
         layer           what           from   in  out  trainable  buffers  constants
