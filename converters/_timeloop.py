@@ -47,6 +47,7 @@ class Fold:
 
     Args:
         recording: What happened.
+        operation: Says what the outputs of an operation stand for.
         lead: First axes of the inputs, `("b",)` if they are the same in every step.
         steps: Number of steps, where the inputs tell it.
         batch: Number of samples.
@@ -57,9 +58,15 @@ class Fold:
         sequences: Whether anything showed that the inputs hold all steps.
     """
 
-    def __init__(self, recording: Recording, lead: Lead, steps: int | None, batch: int) -> None:
-        from neurojax.converters import _trace_ops
-
+    def __init__(
+        self,
+        recording: Recording,
+        operation: Callable[[Fold, Record], None],
+        *,
+        lead: Lead,
+        steps: int | None,
+        batch: int,
+    ) -> None:
         self.recording = recording
         self.steps = steps
         self.batch = batch
@@ -78,7 +85,7 @@ class Fold:
             if record.module is not None:
                 self._module(record)
             else:
-                _trace_ops.fold(self, record)
+                operation(self, record)
         self._check_times()
 
     # What handlers of operations use.

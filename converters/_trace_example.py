@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from neurojax._network import Network
+from neurojax.converters import _trace_functions as _trace_functions  # for its handlers
 from neurojax.converters._registry import converter_of, kind_of, nearest_kind
 from neurojax.converters._timeloop import Fold
 from neurojax.converters._trace_build import Outputs, build, read_outputs
-from neurojax.converters._trace_ops import SUPPORTED
+from neurojax.converters._trace_ops import SUPPORTED, fold
 from neurojax.converters._trace_values import BY_BATCH, BY_TIME, STEP, Lead
 from neurojax.converters._tracing import CONTAINERS, Recording, copy_of, record, where_raised
 
@@ -33,7 +34,7 @@ class Trial:
     def __init__(
         self, recording: Recording, lead: Lead, steps: int | None, batch: int, by_step: bool
     ) -> None:
-        self.fold = Fold(recording, lead, steps, batch)
+        self.fold = Fold(recording, fold, lead=lead, steps=steps, batch=batch)
         self.by_step = by_step
         self.outputs: Outputs = read_outputs(self.fold, by_step)
         if self.fold.sequences and steps == 1:

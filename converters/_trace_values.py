@@ -216,8 +216,3 @@ def mapped(function: Any, tree: Any) -> Any:
 def axis_from(axis: int, ndim: int) -> int:
     """An axis counted from the front."""
     return axis + ndim if axis < 0 else axis
-
-
-def size_of(shape: Sequence[int]) -> int:
-    """How many values a shape holds."""
-    return math.prod(shape)
