@@ -50,7 +50,7 @@ def _neuron(module: Any, in_shape: Shape) -> Converted:
     if maker is not iaf:
         options["norm_input"] = bool(module.norm_input)
     notes: list[str] = []
-    if module.spike_fn is None:
+    if module.spike_fn is None and maker is not alif:
         maker = exp_leak  # a LIF without spikes; without a leak, what is left after a step is 1
         options |= {"alpha_mem": 1.0} if "norm_input" not in options else {}
     else:

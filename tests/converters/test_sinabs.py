@@ -252,6 +252,8 @@ def test_functions_of_your_own():
         convert(layers.IAF(spike_fn=Twice), (3,))
     with pytest.raises(ValueError, match=r"reset_fn .* is not known; use MembraneSubtract"):
         convert(layers.IAF(reset_fn=mine), (3,))
+    with pytest.raises(ValueError, match="spike_fn None is not known"):
+        convert(layers.ALIF(*[torch.tensor(2.0)] * 2, spike_fn=None), (3,))
 
 
 def test_oddities_come_in_as_they_compute_with_a_note():
