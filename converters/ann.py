@@ -47,8 +47,10 @@ from neurojax.quantise import Histogram, MinMax, observe
 SYNAPSES = (Linear, Conv1d, Conv2d)
 MAX_POOLS: dict[type, type] = {MaxPool1d: AvgPool1d, MaxPool2d: AvgPool2d}
 # What goes in as x times a factor comes out as y times that factor.
-PASSING = (AvgPool1d, AvgPool2d, SumPool1d, SumPool2d, Flatten, Reshape, Identity, Upsample)
-PASSING += (Add, Concat, Scale, Dropout, BatchDropout, Pad)
+PASSING: tuple[type[Layer], ...] = (
+    *(AvgPool1d, AvgPool2d, SumPool1d, SumPool2d, Flatten, Reshape, Identity, Upsample),
+    *(Add, Concat, Scale, Dropout, BatchDropout, Pad),
+)
 
 
 def ann_to_snn(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import equinox as eqx
 import jax
@@ -148,22 +148,22 @@ class Grid(AbstractGrid):
         """
         low, high = (jnp.asarray(end) for end in span)
         smallest, largest = limits(bits, signed, narrow)
-        shape = {"bits": bits, "signed": signed, "narrow": narrow}
+        options |= {"bits": bits, "signed": signed, "narrow": narrow}
         magnitude = jnp.maximum(jnp.abs(low), jnp.abs(high))
         if power_of_two:
             if not symmetric:
                 raise ValueError("Grid: power_of_two=True needs symmetric=True")
             _, exponent = jnp.frexp(magnitude)  # magnitude = f 2^exponent, 1/2 <= f < 1
             scale = jnp.ldexp(jnp.ones_like(magnitude), bits - signed - exponent)
-            return cls(jnp.where(magnitude > 0, scale, 1.0), **shape, **options)
+            return cls(jnp.where(magnitude > 0, scale, 1.0), **options)
         if symmetric:
             scale = largest / jnp.where(magnitude > 0, magnitude, largest)
-            return cls(scale, **shape, **options)
+            return cls(scale, **options)
         low, high = jnp.minimum(low, 0), jnp.maximum(high, 0)
         width = jnp.where(high > low, high - low, largest - smallest)
         scale = (largest - smallest) / width
         zero = jnp.clip(smallest - jnp.round(low * scale), smallest, largest)
-        return cls(scale, zero, **shape, **options)
+        return cls(scale, zero, **options)
 
     def integers(
         self, x: Float[Array, "*shape"], *, key: PRNGKeyArray | None = None
@@ -244,7 +244,7 @@ class LearntGrid(AbstractGrid):
     def _paced(self, x: Array) -> Array:
         """The step, its derivative multiplied with the factor of section 2.2."""
         factor = 1 / math.sqrt(x.size / max(self.step.size, 1) * self.limits[1])
-        return cast(Array, _scale_gradient(self.step, factor))
+        return _scale_gradient(self.step, factor)
 
 
 @jax.custom_jvp

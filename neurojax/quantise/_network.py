@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -118,7 +119,8 @@ class Entry(NamedTuple):
     size: int
 
 
-class QuantisationReport(NamedTuple):
+@dataclasses.dataclass(frozen=True, repr=False)
+class QuantisationReport:
     """What quantisation does to each parameter; printed as a table."""
 
     entries: tuple[Entry, ...]

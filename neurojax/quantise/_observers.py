@@ -57,7 +57,7 @@ class Seen(NamedTuple):
 
     low: Float[Array, " channels"]
     high: Float[Array, " channels"]
-    count: Int[Array, ""]
+    batches: Int[Array, ""]
 
 
 class MinMax(AbstractObserver):
@@ -78,11 +78,11 @@ class MinMax(AbstractObserver):
     def update(self, state: Seen, x: Float[Array, " ..."]) -> Seen:
         values = self._channels(x)
         low, high = values.min(1), values.max(1)
-        first = state.count == 0
+        first = state.batches == 0
         return Seen(
             jnp.where(first, low, self._joined(state.low, low, jnp.minimum)),
             jnp.where(first, high, self._joined(state.high, high, jnp.maximum)),
-            state.count + 1,
+            state.batches + 1,
         )
 
     def range(self, state: Seen) -> Range:
