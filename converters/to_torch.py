@@ -98,14 +98,14 @@ def _network(module: Any, in_shape: Shape) -> Converted:
 
 
 def _is_ours(module: Any) -> bool:
-    return type(module).__module__ == "neurojax.converters._torch_modules"
+    return type(module).__module__ == "neurojax.converters._torch_module.modules"
 
 
 def _modules() -> Any:
     try:
-        from neurojax.converters import _torch_modules
+        from neurojax.converters._torch_module import modules
     except ImportError as error:
         if error.name != "torch":
             raise
         raise ImportError('to_torch needs PyTorch: pip install "neurojax[torch]"') from error
-    return _torch_modules
+    return modules

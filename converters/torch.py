@@ -72,7 +72,7 @@ def from_torch(
         raise ImportError(
             'from_torch needs torch; install it with: pip install "neurojax[torch]"'
         ) from error
-    from neurojax.converters._trace_example import LEADS, Importer
+    from neurojax.converters._tracing.importer import LEADS, Importer
 
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"from_torch takes a torch.nn.Module, got {type(module).__name__}")

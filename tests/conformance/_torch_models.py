@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 import neurojax as nj
 from neurojax.converters import norse, sinabs, snntorch, spikingjelly
-from neurojax.converters._sinabs_layers import Feedback
+from neurojax.converters.sinabs._layers import Feedback
 from neurojax.layers import Linear
 from neurojax.layers.recurrent import Recurrent
 from neurojax.surrogate import Surrogate, by_name

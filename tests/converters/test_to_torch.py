@@ -15,8 +15,8 @@ from hypothesis import given, settings, strategies as st
 import neurojax as nj
 from neurojax import layers, neurons, surrogate
 from neurojax.converters._registry import convert
-from neurojax.converters._torch_modules import PROGRAMS, TorchLayer, TorchNetwork
-from neurojax.converters._torch_surrogates import DERIVATIVES, derivative, multi_spike
+from neurojax.converters._torch_module.modules import PROGRAMS, TorchLayer, TorchNetwork
+from neurojax.converters._torch_module.surrogates import DERIVATIVES, derivative, multi_spike
 from neurojax.converters.to_torch import network_of, to_torch
 from neurojax.converters.torch import from_torch
 from tests._random_neurons import SPIKING, random_neuron

@@ -1,7 +1,4 @@
-"""sinabs: neurons, and the layers around them.
-
-Functions such as `lif` make a neuron from plain numbers. The converters read modules of version 3.
-"""
+"""What the modules of sinabs become: read, and made with the functions beside this."""
 
 from __future__ import annotations
 
@@ -12,15 +9,15 @@ from typing import Any
 from neurojax._layer import Layer, Shape
 from neurojax.converters._nested import nested
 from neurojax.converters._registry import Converted, kind_of, register
-from neurojax.converters._sinabs_layers import Crop, Rounded
-from neurojax.converters._sinabs_neurons import (
-    alif as alif,
-    exp_leak as exp_leak,
-    iaf as iaf,
-    lif as lif,
-    recurrent as recurrent,
-)
 from neurojax.converters._values import is_number, per_neuron
+from neurojax.converters.sinabs._layers import Crop, Rounded
+from neurojax.converters.sinabs._neurons import (
+    alif,
+    exp_leak,
+    iaf,
+    lif,
+    recurrent,
+)
 from neurojax.layers.activation import ReLU
 from neurojax.layers.chain import Chain
 from neurojax.layers.pooling import SumPool2d

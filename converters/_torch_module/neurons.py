@@ -14,7 +14,7 @@ import torch
 
 from neurojax import neurons
 from neurojax._layer import Layer
-from neurojax.converters._torch_surrogates import multi_spike, spike
+from neurojax.converters._torch_module.surrogates import multi_spike, spike
 from neurojax.neurons._spiking import MembraneState
 from neurojax.neurons.adaptive import AdaptiveState
 from neurojax.neurons.alpha import AlphaState

@@ -1,12 +1,4 @@
-"""lava-dl's slayer blocks, and the quantised CUBA neuron of SpikingJelly's `lava_exchange`.
-
-The functions make the layers of a block from plain numbers; `from_state_dict` makes them from what
-a block has saved, without lava-dl; `from_blocks` makes a network from the modules themselves.
-
-slayer's arrays are `[batch, channels, ..., time]`, ours `[time, batch, channels, ...]`:
-`jnp.moveaxis(x, -1, 0)` on the way in, `jnp.moveaxis(y, 0, -1)` on the way back. SpikingJelly's
-have time first, as ours.
-"""
+"""What the modules of slayer become: read, and made with the functions beside this."""
 
 from __future__ import annotations
 
@@ -16,28 +8,26 @@ from neurojax._layer import Layer, Shape
 from neurojax.chips.loihi.cuba import CUBA
 from neurojax.chips.loihi.norm import ShiftNorm
 from neurojax.chips.loihi.quantise import LARGEST
-from neurojax.converters._cuba_blocks import (
+from neurojax.converters._registry import Converted, kind_of, register
+from neurojax.converters._values import per_neuron, weight
+from neurojax.converters.slayer._blocks import (
     SPIKINGJELLY_LARGEST,
     Block,
-    affine as affine,
-    average as average,
-    container as container,
-    conv as conv,
-    dense as dense,
-    input as input,
-    pool as pool,
-    recurrent as recurrent,
-    sum_pool as sum_pool,
+    affine,
+    average,
+    container,
+    conv,
+    dense,
+    input,
+    pool,
+    recurrent,
+    sum_pool,
 )
-from neurojax.converters._cuba_neurons import (
-    cuba_lif_node as cuba_lif_node,
-    cuba_neuron as cuba_neuron,
-    decay as decay,
+from neurojax.converters.slayer._neurons import (
+    cuba_lif_node,
+    cuba_neuron,
+    decay,
 )
-from neurojax.converters._registry import Converted, kind_of, register
-from neurojax.converters._slayer_network import from_blocks as from_blocks
-from neurojax.converters._slayer_state import from_state_dict as from_state_dict
-from neurojax.converters._values import per_neuron, weight
 from neurojax.layers.dropout import Dropout
 from neurojax.layers.shape import Flatten, Identity
 from neurojax.surrogate import Sigmoid, Surrogate, by_name

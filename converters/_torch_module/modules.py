@@ -20,9 +20,9 @@ from neurojax._graph import nearest
 from neurojax._layer import Constant, Layer
 from neurojax._network import Network, check_finite
 from neurojax.converters._torch_file import array_of
-from neurojax.converters._torch_neurons import NEURONS
-from neurojax.converters._torch_steps import LAYERS
-from neurojax.converters._torch_surrogates import DERIVATIVES
+from neurojax.converters._torch_module.layers import LAYERS
+from neurojax.converters._torch_module.neurons import NEURONS
+from neurojax.converters._torch_module.surrogates import DERIVATIVES
 from neurojax.layers._inference import Switch
 from neurojax.layers._weights import assemble
 from neurojax.layers.chain import Chain

@@ -1,26 +1,20 @@
-"""Norse 1.1: what its modules become, and its neurons as functions of plain numbers.
-
-`norse.lif()` is the neuron that `norse.torch.LIFCell()` becomes. Cells take one step, the others
-(`LIF`, `LI`, ...) a sequence, time first. Equations and sources are in
-`neurojax.converters._norse_neurons`.
-"""
+"""What the modules of Norse become: read, and made with the functions beside this."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from neurojax._layer import Layer, Shape
-from neurojax.converters._norse_neurons import (
-    iaf as iaf,
-    li as li,
-    li_box as li_box,
-    lif as lif,
-    lif_box as lif_box,
-    lif_recurrent as lif_recurrent,
-    surrogate_of as surrogate_of,
-)
 from neurojax.converters._registry import OUTPUT, Converted, register
 from neurojax.converters._values import per_neuron, weight
+from neurojax.converters.norse._neurons import (
+    iaf,
+    li,
+    li_box,
+    lif,
+    lif_box,
+    lif_recurrent,
+)
 from neurojax.layers.convolution import Conv2d
 from neurojax.layers.linear import Linear
 

@@ -22,7 +22,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from neurojax.converters._registry import Converted, convert, converter_of
-from neurojax.converters._trace_values import flat, mapped
+from neurojax.converters._tracing.values import flat, mapped
 
 CONTAINERS = (
     torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict, torch.nn.ParameterList,

@@ -1,8 +1,4 @@
-"""snnTorch 1.0: what its modules become, and its neurons as functions of plain numbers.
-
-`snntorch.leaky(beta=0.9)` is the neuron that `snntorch.Leaky(beta=0.9)` becomes. Equations and
-sources are in `neurojax.converters._snntorch_neurons`.
-"""
+"""What the modules of snnTorch become: read, and made with the functions beside this."""
 
 from __future__ import annotations
 
@@ -13,16 +9,16 @@ import jax.numpy as jnp
 
 from neurojax._layer import Layer, Shape
 from neurojax.converters._registry import OUTPUT, Converted, register
-from neurojax.converters._snntorch_neurons import (
-    alpha as alpha,
-    lapicque as lapicque,
-    leaky as leaky,
-    rleaky as rleaky,
-    rsynaptic as rsynaptic,
-    surrogate_of as surrogate_of,
-    synaptic as synaptic,
-)
 from neurojax.converters._values import is_number, per_neuron, weight
+from neurojax.converters.snntorch._neurons import (
+    alpha,
+    lapicque,
+    leaky,
+    rleaky,
+    rsynaptic,
+    surrogate_of,
+    synaptic,
+)
 from neurojax.layers.convolution import Conv2d
 from neurojax.layers.linear import Linear
 from neurojax.layers.shape import Scale

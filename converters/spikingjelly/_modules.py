@@ -1,8 +1,4 @@
-"""SpikingJelly: neurons, and the layers with its two step modes.
-
-Functions such as `lif_node` make a layer from plain numbers. The converters read modules of version
-2.0, of 0.0.0.0.14 (`activation_based`), and of `clock_driven` before it.
-"""
+"""What the modules of SpikingJelly become: read, and made with the functions beside this."""
 
 from __future__ import annotations
 
@@ -16,18 +12,17 @@ from neurojax._layer import Layer, Shape
 from neurojax.converters import _torch_layers as torch_layers
 from neurojax.converters._nested import nested
 from neurojax.converters._registry import Converted, kind_of, register
-from neurojax.converters._spikingjelly_layers import (
-    SynapseFilter as SynapseFilter,
-    cuba_lif_node as cuba_lif_node,
-    if_node as if_node,
-    lif_node as lif_node,
-    non_spiking_if_node as non_spiking_if_node,
-    non_spiking_lif_node as non_spiking_lif_node,
-    parametric_lif_node as parametric_lif_node,
-    synapse_filter as synapse_filter,
-    voting_layer as voting_layer,
-)
 from neurojax.converters._values import per_neuron
+from neurojax.converters.spikingjelly._layers import (
+    cuba_lif_node,
+    if_node,
+    lif_node,
+    non_spiking_if_node,
+    non_spiking_lif_node,
+    parametric_lif_node,
+    synapse_filter,
+    voting_layer,
+)
 from neurojax.layers.delay import Delay
 from neurojax.layers.dropout import Dropout
 from neurojax.layers.linear import Linear

@@ -1,4 +1,4 @@
-"""The layers of `neurojax.layers` in PyTorch, for a batch in one time step. See _torch_neurons."""
+"""The layers of `neurojax.layers` in PyTorch, for a batch in one time step. See `neurons`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from neurojax import layers
 from neurojax._layer import Layer
-from neurojax.converters._torch_neurons import Fields, Program, Tensor
+from neurojax.converters._torch_module.neurons import Fields, Program, Tensor
 from neurojax.layers.chain import _state_type
 from neurojax.layers.delay import DelayState
 from neurojax.layers.recurrent import RecurrentState

@@ -13,8 +13,9 @@ import numpy as np
 
 from neurojax import layers
 from neurojax._layer import Layer
-from neurojax.converters._timeloop import Fold, is_zero, misuse
-from neurojax.converters._trace_values import (
+from neurojax.converters._tracing.recording import Record, Value
+from neurojax.converters._tracing.timeloop import Fold, is_zero, misuse
+from neurojax.converters._tracing.values import (
     BY_BATCH,
     BY_TIME,
     STEP,
@@ -30,7 +31,6 @@ from neurojax.converters._trace_values import (
     axis_from,
     flat,
 )
-from neurojax.converters._tracing import Record, Value
 from neurojax.converters._values import per_neuron
 
 Handler = Callable[[Fold, Record], None]

@@ -10,13 +10,19 @@ from typing import Any
 import torch
 
 from neurojax._network import Network
-from neurojax.converters import _trace_functions as _trace_functions  # for its handlers
 from neurojax.converters._registry import converter_of, kind_of, nearest_kind
-from neurojax.converters._timeloop import Fold
-from neurojax.converters._trace_build import Outputs, build, read_outputs
-from neurojax.converters._trace_ops import SUPPORTED, fold
-from neurojax.converters._trace_values import BY_BATCH, BY_TIME, STEP, Lead
-from neurojax.converters._tracing import CONTAINERS, Recording, copy_of, record, where_raised
+from neurojax.converters._tracing import functions as functions  # for its handlers
+from neurojax.converters._tracing.build import Outputs, build, read_outputs
+from neurojax.converters._tracing.operations import SUPPORTED, fold
+from neurojax.converters._tracing.recording import (
+    CONTAINERS,
+    Recording,
+    copy_of,
+    record,
+    where_raised,
+)
+from neurojax.converters._tracing.timeloop import Fold
+from neurojax.converters._tracing.values import BY_BATCH, BY_TIME, STEP, Lead
 
 STEPS = 5
 SAMPLES = 3

@@ -23,7 +23,7 @@ from neurojax._layer import Layer, Shape
 from neurojax.chips.loihi.cuba import CUBA
 from neurojax.chips.loihi.quantise import LARGEST, Quantised, QuantisedInput, quantise_8bit
 from neurojax.chips.loihi.spec import LARGEST_AXONAL_DELAY
-from neurojax.converters._cuba_neurons import Number, array
+from neurojax.converters.slayer._neurons import Number, array
 from neurojax.layers.chain import Chain
 from neurojax.layers.convolution import Conv2d
 from neurojax.layers.delay import Delay

@@ -8,8 +8,8 @@ from typing import Any
 from neurojax.chips.loihi.cuba import CUBA
 from neurojax.chips.loihi.norm import ShiftNorm
 from neurojax.chips.loihi.quantise import SCALE
-from neurojax.converters._cuba_blocks import Block, affine, conv, dense, input, pool, recurrent
-from neurojax.converters._cuba_neurons import array, cuba_neuron, decay
+from neurojax.converters.slayer._blocks import Block, affine, conv, dense, input, pool, recurrent
+from neurojax.converters.slayer._neurons import array, cuba_neuron, decay
 
 BLOCKS: dict[str, Callable[..., Block]] = {
     "dense": dense,

@@ -13,8 +13,9 @@ from neurojax._graph import Edge
 from neurojax._layer import Layer
 from neurojax._network import Network, Provenance
 from neurojax.converters._agreement import agreement
-from neurojax.converters._timeloop import Fold, free_name, misuse
-from neurojax.converters._trace_values import (
+from neurojax.converters._tracing.recording import Value
+from neurojax.converters._tracing.timeloop import Fold, free_name, misuse
+from neurojax.converters._tracing.values import (
     BY_TIME,
     Arg,
     Data,
@@ -28,7 +29,6 @@ from neurojax.converters._trace_values import (
     layout_text,
     to_time_first,
 )
-from neurojax.converters._tracing import Value
 from neurojax.layers import Concat, Identity, Pad
 
 DECODERS = {

@@ -29,8 +29,8 @@ from __future__ import annotations
 from typing import Any
 
 from neurojax._layer import Layer
-from neurojax.converters._sinabs_layers import AdaptiveCubaLIF, Feedback, OwnReset
 from neurojax.converters._values import is_number
+from neurojax.converters.sinabs._layers import AdaptiveCubaLIF, Feedback, OwnReset
 from neurojax.layers.linear import Linear
 from neurojax.layers.recurrent import Recurrent
 from neurojax.neurons import IAF, LI, LIF, AdaptiveLIF, CubaIAF, CubaLI, CubaLIF

@@ -19,7 +19,8 @@ from neurojax.converters._registry import (
     kind_of,
     nearest_kind,
 )
-from neurojax.converters._trace_values import (
+from neurojax.converters._tracing.recording import Record, Recording, Value
+from neurojax.converters._tracing.values import (
     BY_BATCH,
     BY_TIME,
     STEP,
@@ -37,7 +38,6 @@ from neurojax.converters._trace_values import (
     flat,
     layout_text,
 )
-from neurojax.converters._tracing import Record, Recording, Value
 
 Make = Callable[[Any], dict[str, Layer]]
 

@@ -11,9 +11,9 @@ import torch
 
 from neurojax._layer import Layer
 from neurojax.converters._registry import convert
-from neurojax.converters._timeloop import Fold
-from neurojax.converters._trace_ops import argument, handles, same_numbers
-from neurojax.converters._tracing import Record, Value
+from neurojax.converters._tracing.operations import argument, handles, same_numbers
+from neurojax.converters._tracing.recording import Record, Value
+from neurojax.converters._tracing.timeloop import Fold
 
 
 def _twin(fold: Fold, record: Record, module: Any) -> None:

@@ -1,0 +1,1 @@
+"""The torch modules that `to_torch` makes."""
