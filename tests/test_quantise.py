@@ -93,6 +93,7 @@ def test_a_scale_for_each_channel_is_torchs(x, exponents):
     np.testing.assert_array_equal(grid(jnp.asarray(x)), theirs)
 
 
+@hypothesis.settings(max_examples=8)  # each compiles
 @hypothesis.given(batches=st.lists(values, min_size=1, max_size=4), momentum=st.floats(0.01, 1))
 def test_observers_and_scales_are_torchs(batches, momentum):
     pairs = [
@@ -177,6 +178,7 @@ def test_the_gradient_of_a_learnt_step_is_the_papers(x, step, bits):
     )
 
 
+@hypothesis.settings(max_examples=8)
 @hypothesis.given(
     batches=st.lists(
         hnp.arrays(np.float32, 300, elements=st.floats(-100, 100, width=32, allow_subnormal=False)),
