@@ -254,3 +254,13 @@ def test_replace_checks_the_new_layer():
         net.replace(a=dense(3, 4))
     with pytest.raises(KeyError, match="no layer 'aa'"):
         net.replace(aa=Gain())
+
+
+def test_networks_know_where_their_layers_came_from():
+    known = {"a": nj.Provenance("torch.Linear", "fc1", ("a note",))}
+    net = nj.Network({"a": dense(3, 2)}, [("input", "a")], inputs=(2,), provenance=known)
+    assert net.provenance == known
+    assert net.replace(a=dense(5, 2)).provenance == known
+    assert jax.tree.map(lambda x: 2 * x, net).provenance == known
+    with pytest.raises(ValueError, match="provenance of 'aa': no such layer; did you mean 'a'"):
+        nj.Network({"a": dense(3, 2)}, [("input", "a")], inputs=(2,), provenance={"aa": known["a"]})
