@@ -19,6 +19,7 @@ from neurojax._simulate import simulate
 from neurojax._table import shape_text, text_table
 from neurojax.layers import Chain, Linear, Recurrent
 from neurojax.layers.convolution import Conv1d, Conv2d
+from neurojax.neurons._equations import equations_of
 from neurojax.surrogate import Surrogate
 from neurojax.train._trainable import field_name, parameters
 
@@ -32,8 +33,8 @@ class Card:
     Attributes:
         title: One line.
         layers: Rows of the table of layers, the first one being its header.
-        equations: What neurons compute, by the names of the layers that compute it: the lines of
-            `Layer.equations`.
+        equations: What neurons compute, by the names of the layers that compute it. A layer of
+            your own says so in `Layer.equations`.
         parameters: Values behind the names that stand in equations, by `"layer.field"`.
         origins: Where imported layers came from, one line each.
         totals: What the network has and takes, by name.
@@ -280,7 +281,7 @@ def _equations(layer: Layer) -> tuple[str, ...]:
     if isinstance(layer, Chain):
         parts = [f"{n}: {line}" for n in layer.names for line in _equations(layer[n])]
         return tuple(parts)
-    return layer.equations()
+    return equations_of(layer)
 
 
 def _surrogate(layer: Any) -> Surrogate | None:

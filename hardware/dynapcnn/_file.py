@@ -1,4 +1,4 @@
-"""The configuration as a JSON file: written at once or not at all, believed only when checked.
+"""Reading the JSON file of a configuration, which is believed only when checked.
 
 {"format": "neurojax.dynapcnn", "version": 1, "device": ...,
  "network": {"input": ..., "flatten": ..., "layers": [...]},     what only we know
@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from neurojax._files import written_whole
 from neurojax._network import Network
 from neurojax.chips.dynapcnn import ChipSpec, Core, Origin, spec
 from neurojax.hardware.dynapcnn._check import (
@@ -26,13 +25,6 @@ from neurojax.hardware.dynapcnn._check import (
     layer_rules,
 )
 from neurojax.hardware.dynapcnn.configuration import SCHEMA, VERSION, Configuration, LayerInfo
-
-
-def save(configuration: Configuration, path: str | Path) -> None:
-    """Write a configuration; see `Configuration.save`."""
-    text = json.dumps(as_json(configuration), separators=(",", ":"), allow_nan=False)
-    with written_whole(path) as part:
-        part.write_text(text + "\n", encoding="utf-8")
 
 
 def load(path: str | Path) -> Configuration:
@@ -59,28 +51,8 @@ def load(path: str | Path) -> Configuration:
         raise ValueError(f"{path}: {error}") from None
 
 
-def as_json(configuration: Configuration) -> dict[str, Any]:
-    """The configuration as plain numbers, texts, lists and dictionaries."""
-    layers = []
-    for info in configuration.layers:
-        fields = info.origin._asdict() | info._asdict()
-        del fields["origin"]
-        layers.append(fields)
-    return {
-        "format": SCHEMA,
-        "version": VERSION,
-        "device": configuration.device,
-        "network": {
-            "input": {"name": configuration.input_name, "shape": list(configuration.input_shape)},
-            "flatten": configuration.flatten,
-            "layers": layers,
-        },
-        "vendor": configuration.vendor,
-    }
-
-
 def from_json(data: Any) -> Configuration:
-    """The reverse of `as_json`, with every field checked."""
+    """The reverse of `Configuration.as_json`, with every field checked."""
     if not isinstance(data, dict) or data.get("format") != SCHEMA:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
         raise ValueError(f"format is {found!r}, not '{SCHEMA}': no configuration of this kind")

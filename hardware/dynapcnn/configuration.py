@@ -12,6 +12,7 @@ References:
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurojax._files import written_whole
 from neurojax._graph import nearest
 from neurojax._layer import Shape
 from neurojax._network import Network
@@ -100,9 +102,28 @@ class Configuration:
         Raises:
             OSError: The file can't be written. Nothing is left behind.
         """
-        from neurojax.hardware.dynapcnn._file import save
+        text = json.dumps(self.as_json(), separators=(",", ":"), allow_nan=False)
+        with written_whole(path) as part:
+            part.write_text(text + "\n", encoding="utf-8")
 
-        save(self, path)
+    def as_json(self) -> dict[str, Any]:
+        """The configuration as plain numbers, texts, lists and dictionaries."""
+        layers = []
+        for info in self.layers:
+            fields = info.origin._asdict() | info._asdict()
+            del fields["origin"]
+            layers.append(fields)
+        return {
+            "format": SCHEMA,
+            "version": VERSION,
+            "device": self.device,
+            "network": {
+                "input": {"name": self.input_name, "shape": list(self.input_shape)},
+                "flatten": self.flatten,
+                "layers": layers,
+            },
+            "vendor": self.vendor,
+        }
 
 
 def configure(

@@ -15,9 +15,8 @@ from typing import Any
 
 import equinox as eqx
 
-from neurojax._layer import constants_to_floats
+from neurojax._layer import Layer, constants_to_floats
 from neurojax.neurons._leak import decay_factor
-from neurojax.neurons._neuron import AbstractNeuron
 from neurojax.neurons.adaptive import AdaptiveLIF
 from neurojax.neurons.alpha import Alpha
 from neurojax.neurons.cuba import CubaIAF, CubaLI, CubaLIF
@@ -28,18 +27,20 @@ from neurojax.neurons.lif import LIF
 Lines = list[str]
 
 
-def equations_of(neuron: AbstractNeuron) -> tuple[str, ...]:
-    """The lines of a neuron; none for a class that is not one of `neurojax.neurons`."""
+def equations_of(layer: Layer) -> tuple[str, ...]:
+    """The lines of a layer: what it says itself, else those of the neurons of this package."""
+    if lines := layer.equations():
+        return lines
     # A subclass may compute something else.
-    write = _WRITERS.get(type(neuron))
-    return () if write is None else tuple(write(_Symbols(neuron)))
+    write = _WRITERS.get(type(layer))
+    return () if write is None else tuple(write(_Symbols(layer)))
 
 
 class _Symbols:
     """The fields of a neuron as they stand in formulas, and the lines that define some of them."""
 
-    def __init__(self, neuron: AbstractNeuron) -> None:
-        self.neuron = constants_to_floats(neuron)
+    def __init__(self, neuron: Layer) -> None:
+        self.neuron: Any = constants_to_floats(neuron)
         self.lines: Lines = []
 
     def __getattr__(self, name: str) -> str:
@@ -274,7 +275,7 @@ def _alpha(p: _Symbols) -> Lines:
     return p.lines + lines + [f"spikes: s <- [v > {p.threshold}]", "output: y <- s"]
 
 
-_WRITERS: dict[type[AbstractNeuron], Callable[[_Symbols], Lines]] = {
+_WRITERS: dict[type[Layer], Callable[[_Symbols], Lines]] = {
     IAF: _spiking(_integrate),
     LIF: _spiking(_leak),
     CubaIAF: _spiking(_integrate),

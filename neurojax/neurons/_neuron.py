@@ -95,12 +95,6 @@ class AbstractNeuron(Layer):
                 given.append(f"{name} learned")
         return " ".join([self.name, ", ".join(given)]).rstrip()
 
-    def equations(self) -> tuple[str, ...]:
-        # Late, because it knows every neuron.
-        from neurojax.neurons._equations import equations_of
-
-        return equations_of(self)
-
 
 def filled(shape: Shape, value: Parameter) -> Array:
     """An array of a shape from a number, or from an array that broadcasts to it."""
