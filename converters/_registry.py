@@ -1,8 +1,9 @@
 """Which modules of other libraries are understood, and what each becomes.
 
 A converter is a function `(module, in_shape) -> Layer | Converted`. It is registered under a class,
-or under a text `"package.Class"` (the first part of the module's path and the class's name), so
-that no library has to be imported to be known.
+or under a text `"package.Class"` (the first part of the module's path and the class's name; the
+whole path, where a library has two classes of one name), so that no library has to be imported to
+be known.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ Converter = Callable[[Any, Shape], Layer | Converted]
 C = TypeVar("C", bound=Converter)
 
 _converters: dict[type | str, Converter] = {}
+_refusals: set[Converter] = set()  # those that only say why a kind can't come in
 
 # A subclass that changes anything but how it is made is another module.
 _HARMLESS = {"__init__", "__module__", "__qualname__", "__doc__", "__annotations__"}
@@ -81,6 +83,16 @@ def register(*kinds: type | str) -> Callable[[C], C]:
     return decorate
 
 
+def refuse(*kinds: str) -> Callable[[C], C]:
+    """Like `register`, for a function that only says why kinds of modules can't come in."""
+
+    def decorate(function: C) -> C:
+        _refusals.add(function)
+        return register(*kinds)(function)
+
+    return decorate
+
+
 def kind_of(cls: type) -> str:
     """`"torch.Linear"` for `torch.nn.modules.linear.Linear`: what texts are compared with."""
     return f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}"
@@ -92,9 +104,9 @@ def converter_of(module: Any) -> Converter | None:
     A subclass of a known class counts as that class if it overrides nothing but how it is made.
     """
     for cls in type(module).__mro__:
-        found = _converters.get(cls) or _converters.get(kind_of(cls))
-        if found is not None:
-            return found
+        for name in (cls, f"{cls.__module__}.{cls.__qualname__}", kind_of(cls)):
+            if name in _converters:
+                return _converters[name]
         if set(vars(cls)) - _HARMLESS:
             return None
     return None
@@ -114,13 +126,31 @@ def convert(module: Any, in_shape: Shape) -> Converted:
 
 
 def nearest_kind(module: Any) -> str:
-    """The known kind whose name is closest to a module's, for error messages."""
-    names = {(k if isinstance(k, str) else kind_of(k)) for k in _converters}
-    wanted = kind_of(type(module))
-    last = {name.partition(".")[2]: name for name in sorted(names)}
-    close = difflib.get_close_matches(wanted, names, n=1, cutoff=0.6)
-    close = close or [
-        last[name]
-        for name in difflib.get_close_matches(wanted.partition(".")[2], last, n=1, cutoff=0.4)
-    ]
-    return close[0] if close else ""
+    """The known kind whose name is closest to a module's, for error messages; "" if none is close.
+
+    An activation is only close to an activation.
+    """
+    cls = type(module)
+    if cls.__module__ == "torch.nn.modules.activation":
+        return "torch.ReLU"
+    package, _, wanted = kind_of(cls).partition(".")
+    by_name: dict[str, str] = {}
+    for kind in sorted(_known()):
+        first, _, name = kind.partition(".")
+        if name not in by_name or first == package:  # of its own library, if that has one
+            by_name[name] = kind
+    close = difflib.get_close_matches(wanted, sorted(by_name), n=1, cutoff=0.6)
+    return by_name[close[0]] if close else ""
+
+
+def known_kinds(package: str) -> list[str]:
+    """Names of the modules of a library that can come in."""
+    return sorted(kind.rpartition(".")[2] for kind in _known() if kind.startswith(f"{package}."))
+
+
+def _known() -> set[str]:
+    return {
+        kind if isinstance(kind, str) else kind_of(kind)
+        for kind, converter in _converters.items()
+        if converter not in _refusals
+    }

@@ -116,10 +116,11 @@ def _read_output(fold: Fold, item: Tag | list[Tag], found: Outputs) -> None:
         if tag.upto not in (None, last):
             found.problems.append(("", f"returns a sum over {tag.upto + 1} of {last + 1} steps"))
             return
-        decoder = f"neurojax.decode.{DECODERS[tag.how]}(run.outputs)"
         what = {"last": "last step", "max": "maximum"}.get(tag.how, tag.how)
-        note = f"torch returns its {what} over time{', times a number' if tag.scaled else ''}: "
-        note = note.replace("last step over time", "last step") + decoder
+        what += "" if tag.how == "last" else " over time"
+        note = f"torch returns its {what}{', times a number' if tag.scaled else ''}"
+        if tag.how in DECODERS:
+            note += f": neurojax.decode.{DECODERS[tag.how]}(run.outputs)"
     elif not isinstance(tag, Data):
         found.problems.append(("", misuse(tag, "return")))
         return

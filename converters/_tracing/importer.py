@@ -10,14 +10,20 @@ from typing import Any
 import torch
 
 from neurojax._network import Network
-from neurojax.converters._registry import converter_of, kind_of, nearest_kind
-from neurojax.converters._tracing import functions as functions  # for its handlers
+from neurojax.converters._registry import converter_of, kind_of, known_kinds, nearest_kind
+from neurojax.converters._tracing import (  # for their handlers
+    arithmetic as arithmetic,
+    axes as axes,
+    functions as functions,
+)
 from neurojax.converters._tracing.build import Outputs, build, read_outputs
+from neurojax.converters._tracing.modules import NO_CONVERTER
 from neurojax.converters._tracing.operations import SUPPORTED, fold
 from neurojax.converters._tracing.recording import (
     CONTAINERS,
     Recording,
     copy_of,
+    is_leaf,
     record,
     where_raised,
 )
@@ -76,6 +82,15 @@ class Importer:
             raise ValueError(
                 f"{type(module).__name__} can't be imported: {', '.join(scripted)} is TorchScript, "
                 "which can't be looked into; import the module that it was made of"
+            )
+        lava = [
+            f"'{name}'" for name, m in module.named_modules() if kind_of(type(m))[:5] == "lava."
+        ]
+        if lava:
+            raise ValueError(
+                f"{type(module).__name__} can't be imported: the blocks of lava-dl have time last, "
+                f"[batch, ..., time] ({', '.join(lava[:3])}{', ...' * (len(lava) > 3)}); give them "
+                "to neurojax.converters.slayer.from_blocks(blocks, input_shape=...)"
             )
         self.device = tensors[0].device if tensors else torch.device("cpu")
 
@@ -316,6 +331,14 @@ class Importer:
         count = f"{len(lines)} finding{'s' * (len(lines) > 1)}"
         if any("torch's " in line for line in lines):
             lines.append(SUPPORTED)
+        unknown = {
+            kind_of(type(m)).partition(".")[0]
+            for m in modules.values()
+            if is_leaf(m) and not converter_of(m)
+        }
+        for package in sorted(unknown) if any(NO_CONVERTER in line for line in lines) else ():
+            if known := known_kinds(package):
+                lines.append(f"modules of {package} that are known: {', '.join(known)}")
         return f"{type(self.module).__name__} can't be imported; {count}:\n" + "\n".join(lines)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from neurojax.converters._registry import Converted, convert, converter_of
+from neurojax.converters._registry import Converted, convert, converter_of, kind_of
 from neurojax.converters._tracing.values import flat, mapped
 
 CONTAINERS = (
@@ -29,7 +29,7 @@ CONTAINERS = (
     torch.nn.ParameterDict,
 )  # fmt: skip
 # Their meaning depends on where time and batch are: they are read as the operation they call.
-TRANSPARENT = (torch.nn.Flatten, torch.nn.Unflatten)
+TRANSPARENT = {"torch.Flatten", "torch.Unflatten", "sinabs.FlattenTime", "sinabs.UnflattenTime"}
 
 READS_VALUES = {
     "__bool__", "__int__", "__float__", "__index__", "__complex__", "item", "tolist", "numpy",
@@ -104,12 +104,15 @@ class Recording:
     def produce(self, tree: Any) -> Any:
         """Wraps what a record returned: new values, even of a tensor that was seen before."""
 
+        made: dict[int, Value] = {}
+
         def new(x: Any) -> Any:
             if not isinstance(x, torch.Tensor):
                 return x
-            value = self.values[id(x)] = Value(x, x, produced=True)
-            self.kept.append(value)
-            return value
+            if id(x) not in made:
+                made[id(x)] = self.values[id(x)] = Value(x, x, produced=True)
+                self.kept.append(made[id(x)])
+            return made[id(x)]
 
         return mapped(new, tree)
 
@@ -201,12 +204,20 @@ def copy_of(module: Any) -> Any:
         ValueError: The module can't be copied.
     """
     memo: dict[int, Any] = {}
+    own_copies = []
     for child in module.modules():
+        cls = type(child)
+        if hasattr(cls, "__deepcopy__") and not cls.__module__.startswith("torch."):
+            own_copies.append(child)
         # torch refuses to copy results of a computation, such as a membrane after training.
         for tensor in _tensors_in(vars(child), 4):
             if not tensor.is_leaf:
                 memo[id(tensor)] = tensor.detach().clone()
     try:
+        # sinabs' way of copying fails on some of its modules and forgets what subclasses add.
+        for child in reversed(own_copies):
+            memo[id(child)] = new = type(child).__new__(type(child))
+            vars(new).update(copy.deepcopy(vars(child), memo))
         result = copy.deepcopy(module, memo)
     except Exception as error:
         raise ValueError(
@@ -236,7 +247,7 @@ def _tensors_in(tree: Any, depth: int) -> Iterator[torch.Tensor]:
 
 def is_leaf(module: Any) -> bool:
     """Whether a module is recorded as one thing."""
-    if type(module) in TRANSPARENT:
+    if kind_of(type(module)) in TRANSPARENT:
         return False
     if converter_of(module) is not None:
         return True

@@ -12,17 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from neurojax._layer import Layer, Shape
-from neurojax.converters._registry import (
-    OUTPUT,
-    Converted,
-    converter_of,
-    kind_of,
-    nearest_kind,
-)
 from neurojax.converters._tracing.recording import Record, Recording, Value
 from neurojax.converters._tracing.values import (
-    BY_BATCH,
-    BY_TIME,
     STEP,
     UNKNOWN,
     Arg,
@@ -47,7 +38,7 @@ class Fold:
 
     Args:
         recording: What happened.
-        operation: Says what the outputs of an operation stand for.
+        handle: Says what the outputs of a record stand for.
         lead: First axes of the inputs, `("b",)` if they are the same in every step.
         steps: Number of steps, where the inputs tell it.
         batch: Number of samples.
@@ -61,7 +52,7 @@ class Fold:
     def __init__(
         self,
         recording: Recording,
-        operation: Callable[[Fold, Record], None],
+        handle: Callable[[Fold, Record], None],
         *,
         lead: Lead,
         steps: int | None,
@@ -82,10 +73,7 @@ class Fold:
             self.nodes.append(node)
             self.tags[value] = Data(node, lead)
         for record in recording.records:
-            if record.module is not None:
-                self._module(record)
-            else:
-                operation(self, record)
+            handle(self, record)
         self._check_times()
 
     # What handlers of operations use.
@@ -171,7 +159,7 @@ class Fold:
             return
         lead = next(iter(moving), STEP)
         shapes = [
-            _sample_shape(value, lead if x is None else x.lead)
+            sample_shape(value, lead if x is None else x.lead)
             for value, x in zip(values, inputs, strict=True)
         ]
         shape: Any = shapes[0] if len(values) == 1 else tuple(shapes)
@@ -218,168 +206,6 @@ class Fold:
         name = scope if alone else f"{scope}.{op}" if scope else op
         return free_name(name, taken)
 
-    # Modules.
-
-    def _module(self, record: Record) -> None:
-        module, kind = record.module, kind_of(type(record.module))
-        first, *others = [*record.args, *record.kwargs.values()] or [None]
-        values = [x for x in flat(first) if isinstance(x, Value)]
-        extra = list(flat(others))
-        values += [x for x in extra if self._is_other_input(x, module)]
-        tags = [self.tag(x) for x in values]
-        if converter_of(module) is None:
-            near = nearest_kind(module)
-            hint = f"; the nearest that has one is {near}" if near else ""
-            self.problem(record, f"{kind} has no converter{hint}; write one and @register it")
-            return
-        if not values:
-            self.problem(record, f"{kind} is called without a tensor")
-            return
-        inputs = self.inputs(record, kind, values)
-        if inputs is None:
-            return
-        if any(tag is None and not is_zero(x) for tag, x in zip(tags, values, strict=True)):
-            self.problem(record, f"{kind} gets a constant; only the model's inputs can go in")
-            return
-        leads = [STEP if x is None else x.lead for x in inputs]
-        shapes = [_sample_shape(v, lead) for v, lead in zip(values, leads, strict=True)]
-        in_shape: Any = shapes[0] if len(shapes) == 1 else tuple(shapes)
-        try:
-            converted = self.recording.converted(module, in_shape)
-            stateful = remembers(converted.layers, in_shape)
-        except Exception as error:
-            # A converter is code of others, and says in its own words what it can't take.
-            text = (
-                str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-            )
-            text = text if text.startswith(kind) else f"{kind}: {text}"
-            self.problem(record, text)
-            return
-        if len(values) > 1 and not next(iter(converted.layers.values())).many_inputs:
-            self.problem(record, f"{kind} gets {len(values)} tensors, but its converter takes one")
-            return
-        lead = next((x.lead for x in inputs if x is not None and not x.static), STEP)
-        if wrong := self._wrong_axes(module, converted, lead):
-            self.problem(record, f"{kind} {wrong}")
-            return
-
-        def node() -> Node:
-            name = free_name(
-                record.scope or type(module).__name__.lower(), {n.name for n in self.nodes}
-            )
-            new = Node(name, kind, dict(converted.layers), [], in_shape, (), list(converted.notes))
-            new.stateful, new.original = stateful, record.scope
-            return new
-
-        before = list(self.slots.get(id(module), []))
-        found = self.continues(id(module), inputs, node)
-        if before and found not in before:
-            if stateful:
-                self.problem(
-                    record,
-                    f"{kind} has a state and is called with several inputs within one step, or "
-                    "with others in some steps; make one module for each of them",
-                )
-                return
-            found.notes.append(
-                f"torch shares the weights with '{before[0].name}'; here it is a copy"
-            )
-        if not self._takes_state(record, found, kind, converted, extra):
-            return
-        self._returns(record, found, kind, converted, values, lead)
-
-    def _is_other_input(self, x: Any, module: Any) -> bool:
-        """Whether an argument behind the first is an input, not a state that is handed on."""
-        tag = self.tag(x)
-        return isinstance(tag, Data) and tag.node not in self.slots.get(id(module), [])
-
-    def _wrong_axes(self, module: Any, converted: Converted, lead: Lead) -> str:
-        sequence = any("t" in letter for letter in lead)
-        if converted.sequence is True:
-            wanted = sequence_layout(module)
-            self.sequences = self.sequences or sequence
-            if not sequence:
-                return (
-                    f"takes all steps at once, {layout_text(wanted)}, but is given one step; give "
-                    "the model whole sequences (time_axis=0 or 1), or use the library's module "
-                    "for single steps"
-                )
-            if lead != wanted:
-                return f"takes {layout_text(wanted)}, but is given {layout_text(lead)}"
-        if converted.sequence is False and sequence:
-            return (
-                f"takes one step a call, but is given {layout_text(lead)}; loop over the steps, or "
-                "give the model one step at a time (time_axis=None)"
-            )
-        return ""
-
-    def _takes_state(
-        self, record: Record, node: Node, kind: str, converted: Converted, extra: list[Any]
-    ) -> bool:
-        """Whether the states that a call was given are those of the step before."""
-        now = node.times[-1]
-        given = False
-        for x in extra:
-            tag = self.tag(x)
-            if isinstance(tag, Unknown):
-                self.set(record.outputs, UNKNOWN)
-                return False
-            if isinstance(tag, State) or (isinstance(tag, Data) and tag.node is node):
-                given = True
-                if tag.node is node and now and tag.t == now - 1:
-                    continue
-                whose = f"'{tag.node.name}' after step {tag.t}"
-                self.problem(record, f"{kind} gets the state of {whose} at step {now}")
-                return False
-            if isinstance(x, Value) and tag is None:
-                given = True
-                if now:
-                    text = "starts anew in every step; hand on the state that it returns"
-                    self.problem(record, f"{kind} {text}")
-                    return False
-                if not is_zero(x):
-                    text = "starts from a state that is not zero; start it from None or zeros"
-                    self.problem(record, f"{kind} {text}")
-                    return False
-        if now and not given and "state" in (converted.returns or ()):
-            self.problem(
-                record, f"{kind} starts anew in every step; hand on the state that it returns"
-            )
-            return False
-        return True
-
-    def _returns(
-        self,
-        record: Record,
-        node: Node,
-        kind: str,
-        converted: Converted,
-        values: Sequence[Any],
-        lead: Lead,
-    ) -> None:
-        """Says what the outputs of a module stand for."""
-        outputs, returns = record.outputs, converted.returns
-        if returns is None and isinstance(outputs, Value):
-            outputs, returns = (outputs,), (OUTPUT,)
-        if returns is None or not isinstance(outputs, tuple) or len(outputs) != len(returns):
-            count = len(outputs) if isinstance(outputs, tuple | list) else 1
-            self.problem(
-                record,
-                f"{kind} returns {count} values, its converter says {returns}; "
-                "say in Converted(returns=...) what each of them is",
-            )
-            return
-        data = self.result(node, record, values, lead)
-        for output, what in zip(outputs, returns, strict=True):
-            if what == OUTPUT:
-                self.set(output, data)
-                value = next(x for x in flat(output) if isinstance(x, Value))
-                node.out_shape = value.shape[len(lead) :]
-                node.calls[-1] = node.calls[-1]._replace(output=value.data)
-            else:
-                for path, value in _fields(output, "" if what == "state" else what):
-                    self.tags[value] = State(node, path, data.t)
-
     def _check_times(self) -> None:
         """Every node must have been called in every step."""
         most = max((len(n.times) for n in self.nodes if n.times != [None]), default=1)
@@ -423,7 +249,7 @@ def _arg(x: Data | None, now: int) -> Arg:
     return Arg(None) if x is None else Arg(x.node, 0 if x.t is None else now - x.t)
 
 
-def _sample_shape(value: Any, lead: Lead) -> Shape:
+def sample_shape(value: Any, lead: Lead) -> Shape:
     return value.shape[len(lead) :] if isinstance(value, Value) else ()
 
 
@@ -436,43 +262,11 @@ def free_name(name: str, taken: set[str]) -> str:
     return free
 
 
-def _fields(tree: Any, path: str) -> list[tuple[str, Value]]:
-    """The tensors of a state with their paths."""
-    if isinstance(tree, Value):
-        return [(path, tree)]
-    if isinstance(tree, dict):
-        items = list(tree.items())
-    elif hasattr(tree, "_fields"):
-        items = list(zip(tree._fields, tree, strict=True))
-    elif isinstance(tree, tuple | list):
-        items = [(str(i), item) for i, item in enumerate(tree)]
-    else:
-        return []
-    return [found for name, item in items for found in _fields(item, f"{path}.{name}".lstrip("."))]
-
-
 def is_zero(x: Any) -> bool:
     """Whether a constant is zero (or None)."""
     if isinstance(x, Value):
         return not bool(x.data.any())
     return x is None or (isinstance(x, int | float) and x == 0)
-
-
-def remembers(layers: Any, in_shape: Any) -> bool:
-    """Whether a chain of layers has a state; raises ValueError if it can't take the shape."""
-    found = False
-    for layer in layers.values():
-        found = found or layer.init(in_shape) is not None
-        in_shape = layer.out_shape(in_shape)
-    return found
-
-
-def sequence_layout(module: Any) -> Lead:
-    """The axes that a module of whole sequences takes: sinabs has batches first."""
-    kind = kind_of(type(module))
-    if kind.startswith("sinabs."):
-        return ("bt",) if kind.endswith("Squeeze") else BY_BATCH
-    return BY_TIME
 
 
 def misuse(tag: Tag, op: str) -> str:

@@ -123,7 +123,7 @@ class Reduced(NamedTuple):
     """A reduction of a node's output over time."""
 
     node: Node
-    how: str  # "sum", "mean", "max", "last"
+    how: str  # "sum", "mean", "max", "last", "extreme" (the one of larger magnitude)
     upto: int | None = None  # a sum that is not complete yet
     scaled: bool = False
 

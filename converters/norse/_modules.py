@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from neurojax._layer import Layer, Shape
-from neurojax.converters._registry import OUTPUT, Converted, register
+from neurojax.converters._registry import OUTPUT, Converted, refuse, register
 from neurojax.converters._values import per_neuron, weight
 from neurojax.converters.norse._neurons import (
     iaf,
@@ -174,7 +174,7 @@ _REFUSED = {
 _TWINS = ("", "Cell", "Recurrent", "RecurrentCell")
 
 
-@register(*(f"norse.{name}{twin}" for name in _REFUSED for twin in _TWINS))
+@refuse(*(f"norse.{name}{twin}" for name in _REFUSED for twin in _TWINS))
 def _refuse(module: Any, in_shape: Shape) -> Layer:
     del in_shape
     kind = type(module).__name__

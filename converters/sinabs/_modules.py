@@ -8,7 +8,7 @@ from typing import Any
 
 from neurojax._layer import Layer, Shape
 from neurojax.converters._nested import nested
-from neurojax.converters._registry import Converted, kind_of, register
+from neurojax.converters._registry import Converted, kind_of, refuse, register
 from neurojax.converters._values import is_number, per_neuron
 from neurojax.converters.sinabs._layers import Crop, Rounded
 from neurojax.converters.sinabs._neurons import (
@@ -189,7 +189,7 @@ _REFUSED = {
 }
 
 
-@register(*(f"sinabs.{name}" for name in _REFUSED))
+@refuse(*(f"sinabs.{name}" for name in _REFUSED))
 def _refuse(module: Any, in_shape: Shape) -> Layer:
     del in_shape
     kind = next(c.__name__ for c in type(module).__mro__ if c.__name__ in _REFUSED)

@@ -8,7 +8,7 @@ from neurojax._layer import Layer, Shape
 from neurojax.chips.loihi.cuba import CUBA
 from neurojax.chips.loihi.norm import ShiftNorm
 from neurojax.chips.loihi.quantise import LARGEST
-from neurojax.converters._registry import Converted, kind_of, register
+from neurojax.converters._registry import Converted, kind_of, refuse, register
 from neurojax.converters._values import per_neuron, weight
 from neurojax.converters.slayer._blocks import (
     SPIKINGJELLY_LARGEST,
@@ -125,7 +125,7 @@ def _average(module: Any, in_shape: Shape) -> Converted:
     return _block(average(module.num_outputs, in_shape=in_shape), module, ())
 
 
-@register("lava.ConvT", "lava.Unpool", "lava.KWTA", "lava.TimeDecimation", "lava.Output")
+@refuse("lava.ConvT", "lava.Unpool", "lava.KWTA", "lava.TimeDecimation", "lava.Output")
 def _refused(module: Any, in_shape: Shape) -> Layer:
     raise ValueError(
         f"{type(module).__name__} comes with the Loihi chip model; the blocks that are known are "
@@ -303,6 +303,14 @@ def _container(module: Any, in_shape: Shape) -> Converted:
 @register("spikingjelly.SumPool2d")
 def _sum_pool(module: Any, in_shape: Shape) -> Converted:
     return Converted({"": _read_sum_pool(module, in_shape)}, sequence=False)
+
+
+# Not SpikingJelly's layer of that name.
+@register("spikingjelly.activation_based.lava_exchange.BatchNorm2d")
+def _shift_norm(module: Any, in_shape: Shape) -> Converted:
+    layer = _norm(module, 64, SPIKINGJELLY_LARGEST)
+    assert layer is not None
+    return Converted({"": layer}, ("the statistics of the norm are fixed",), sequence=False)
 
 
 def _read_sum_pool(module: Any, in_shape: Shape) -> Layer:

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from neurojax._layer import Layer, Shape
-from neurojax.converters._registry import OUTPUT, Converted, register
+from neurojax.converters._registry import OUTPUT, Converted, refuse, register
 from neurojax.converters._values import is_number, per_neuron, weight
 from neurojax.converters.snntorch._neurons import (
     alpha,
@@ -221,7 +221,7 @@ _REFUSED = {
 }
 
 
-@register(*(f"snntorch.{name}" for name in _REFUSED))
+@refuse(*(f"snntorch.{name}" for name in _REFUSED))
 def _refuse(module: Any, in_shape: Shape) -> Layer:
     del in_shape
     kind = next(cls.__name__ for cls in type(module).__mro__ if cls.__name__ in _REFUSED)

@@ -11,7 +11,7 @@ import numpy as np
 from neurojax._layer import Layer, Shape
 from neurojax.converters import _torch_layers as torch_layers
 from neurojax.converters._nested import nested
-from neurojax.converters._registry import Converted, kind_of, register
+from neurojax.converters._registry import Converted, kind_of, refuse, register
 from neurojax.converters._values import per_neuron
 from neurojax.converters.spikingjelly._layers import (
     cuba_lif_node,
@@ -228,7 +228,7 @@ _REFUSED = {
 }
 
 
-@register(*(f"spikingjelly.{name}" for name in _REFUSED))
+@refuse(*(f"spikingjelly.{name}" for name in _REFUSED))
 def _refuse(module: Any, in_shape: Shape) -> Layer:
     del in_shape
     kind = next(c.__name__ for c in type(module).__mro__ if c.__name__ in _REFUSED)
