@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
+from neurojax._arguments import check_network
 from neurojax._graph import Edge
 from neurojax._layer import Layer
 from neurojax._network import Network, Provenance
@@ -112,6 +113,7 @@ def ann_to_snn(
         >>> print(nj.simulate(ann, x[None]).outputs.ravel(), run.outputs.mean(0).ravel())
         [2.5] [2.5]
     """
+    check_network("ann_to_snn", network)
     _check_options(percent, readout, max_pool, v_init)
     _check_layers(network, max_pool)
     averaged = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from neurojax._arguments import check_network
 from neurojax._graph import nearest
 from neurojax._network import Network
 from neurojax.converters.parameters import StateDict, Target, arrays_of, fitted, replaced, targets
@@ -57,6 +58,7 @@ def map_from(
         ...       ["syn"].weight.sum())
         6.0
     """
+    check_network("map_from", network)
     theirs, ours = arrays_of(state_dict), targets(network)
     unknown = [key for key in mapping if key not in ours]
     if unknown:

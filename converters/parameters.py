@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from neurojax._arguments import check_network
 from neurojax._graph import nearest
 from neurojax._layer import Constant
 from neurojax._network import Network
@@ -120,6 +121,7 @@ def load_parameters(
     """
     if match not in ("name", "order"):
         raise ValueError(f"load_parameters: match is {match!r}; it must be 'name' or 'order'")
+    check_network("load_parameters", network)
     theirs = arrays_of(state_dict)
     ours = targets(network)
     problems: list[str] = []
@@ -270,9 +272,10 @@ def _transformed(array: np.ndarray, change: Transform, shape: tuple[int, ...]) -
 def _shape_problem(theirs: tuple[int, ...], ours: tuple[int, ...]) -> str:
     text = f"it has shape {theirs}, but {ours} is needed"
     if _without_ones(theirs) == _without_ones(ours):
-        return f"{text}; only axes of length 1 differ: give transforms={{...: 'squeeze'}}"
+        way = "'squeeze'"
+        return f"{text}; only axes of length 1 differ: in load_parameters, transforms={{...: {way}}}"
     if len(theirs) >= 2 and (theirs[1], theirs[0], *theirs[2:]) == ours:
-        return f"{text}; it is transposed: give transforms={{...: 'transpose'}}"
+        return f"{text}; it is transposed: in load_parameters, transforms={{...: 'transpose'}}"
     if np.prod(theirs, dtype=int) == np.prod(ours, dtype=int):
         return f"{text}; the number of values agrees, so a function in transforms may help"
     return text

@@ -16,6 +16,18 @@ from neurojax._probe import Probe, Target
 from neurojax._table import shape_text
 
 
+def check_network(what: str, value: object) -> None:
+    """Raise TypeError unless it is a network; the message says how to come to one."""
+    if isinstance(value, Network):
+        return
+    remedy = "nj.Network and nj.Sequential make one"
+    if isinstance(getattr(value, "network", None), Network):
+        remedy = "it is its field `network` that is one"
+    elif any(cls.__module__.startswith("torch.nn") for cls in type(value).__mro__):
+        remedy = "neurojax.converters.from_torch(module, ...) makes one of a torch module"
+    raise TypeError(f"{what} takes a Network, got {type(value).__name__}; {remedy}")
+
+
 def check_inputs(network: Network, inputs: Any) -> dict[str, Array]:
     """The inputs by name, in floating point; refuses shapes that don't fit the network."""
     shapes = network.inputs

@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from neurojax._arguments import check_network
 from neurojax._layer import Constant, Layer
 from neurojax._network import Network
 from neurojax._probe import Probe
@@ -89,8 +90,9 @@ def describe(network: Any, inputs: Any = None) -> Card:
     """A card that says what a network is.
 
     The table of its layers with shapes, trainable parameters, buffers (arrays that are not
-    trained) and constants (plain numbers); what its neurons compute, as equations with the numbers
-    in them; where imported layers came from, and what was decided then; totals.
+    trained) and constants (plain numbers), and whether dropout and normalisation are in training or
+    in inference; what its neurons compute, as equations with the numbers in them; where imported
+    layers came from, and what was decided then; totals.
 
     Args:
         network: A `Network`, or what holds one as its `network` (one that is mapped onto a chip).
@@ -130,9 +132,10 @@ def describe(network: Any, inputs: Any = None) -> Card:
     """
     chip = None
     if not isinstance(network, Network):
-        chip, network = getattr(network, "chip", None), getattr(network, "network", None)
-        if not isinstance(network, Network):
-            raise TypeError("describe takes a Network, or what holds one as its `network`")
+        chip, inner = getattr(network, "chip", None), getattr(network, "network", None)
+        if not isinstance(inner, Network):
+            check_network("describe", network)
+        network = inner
     activity = None if inputs is None else _activity(network, inputs)
     trained = {path for path, _ in parameters(network)}
     counts = {name: _Counts.of(network, name, trained) for name in network.names}
@@ -232,7 +235,7 @@ def _rows(
         shapes = into if network[name].many_inputs else (into,)
         row = [
             f"{name} (output)" if name in network.outputs else name,
-            network[name].describe(),
+            _what(network[name]),
             " + ".join(sources),
             " + ".join(shape_text(shape) for shape in shapes),
             shape_text(network.out_shape(name)),
@@ -241,6 +244,14 @@ def _rows(
         row += [f"{n:,}" if n else "" for n in (c.trainable, c.buffers, c.constants)]
         rows.append(row if activity is None else [*row, f"{activity[name]:.3g}"])
     return tuple(tuple(row) for row in rows)
+
+
+def _what(layer: Layer) -> str:
+    """What a layer is; what differs in training and inference says which of them it is in."""
+    mode = getattr(layer, "inference", None)
+    if mode is None:
+        return layer.describe()
+    return f"{layer.describe()}, {'inference' if mode else 'training'}"
 
 
 def _activity(network: Network, inputs: Any) -> dict[str, float]:
@@ -257,14 +268,15 @@ def _grouped(network: Network, counts: Mapping[str, _Counts]) -> dict[str, tuple
     groups: dict[Any, list[str]] = {}
     for name in network.names:
         layer = network[name]
-        kind = f"{_kind(layer)}, {{}}surrogate {s}" if (s := _surrogate(layer)) else _kind(layer)
         if lines := _equations(layer):
-            groups.setdefault((kind, lines), []).append(name)
+            surrogate = _surrogate(layer)
+            options = "" if surrogate is None else f", surrogate {surrogate}"
+            groups.setdefault((_kind(layer), options, lines), []).append(name)
     found = {}
-    for (kind, lines), names in groups.items():
+    for (kind, options, lines), names in groups.items():
         size = sum(counts[name].neurons for name in names)
-        neurons = f"{size:,} neuron{'s' * (size != 1)}, " if size else ""
-        found[f"{', '.join(names)}: {kind.format(neurons)}"] = lines
+        neurons = f", {size:,} neuron{'s' * (size != 1)}" if size else ""
+        found[f"{', '.join(names)}: {kind}{neurons}{options}"] = lines
     return found
 
 

@@ -19,6 +19,7 @@ from neurojax import _schedule
 from neurojax._arguments import (
     check_inputs,
     check_key,
+    check_network,
     check_options,
     check_state,
     resolve_probes,
@@ -97,6 +98,7 @@ def simulate(
         >>> run.outputs.shape, run["spikes.v"].shape
         ((20, 3, 8), (20, 3, 8))
     """
+    check_network("simulate", network)
     check_finite(network)
     if isinstance(inputs, Mapping):
         arrays: Any = {name: jnp.asarray(value) for name, value in inputs.items()}

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from neurojax._arguments import check_network
 from neurojax._graph import nearest
 from neurojax._network import Network
 from neurojax._simulate import simulate
@@ -59,6 +60,7 @@ def quantise_weights(
             "quantise_weights: learnt=True finds the step by training; leave out per_channel, "
             "power_of_two and range"
         )
+    check_network("quantise_weights", network)
     names = list(network.names) if layers is None else list(layers)
     unknown = [name for name in names if name not in network]
     if unknown:

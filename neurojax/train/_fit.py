@@ -8,6 +8,7 @@ import equinox as eqx
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
+from neurojax._arguments import check_network
 from neurojax._network import Network
 from neurojax._probe import Probe
 from neurojax._simulate import Checkpoint, Run
@@ -135,6 +136,7 @@ def fit(
         checkpoint=checkpoint,
         unroll=unroll,
     )
+    check_network("fit", network)
     network = eqx.nn.inference_mode(network, value=False)
     check_data("data", network, task, data)
     columns = [*task.judges, *(["penalty"] if regularise is not None else [])]
