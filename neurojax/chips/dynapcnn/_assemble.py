@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 from neurojax._layer import Layer, Shape
-from neurojax._network import Network
+from neurojax._network import Network, Provenance
 from neurojax.chips._mapped import MappedNetwork
 from neurojax.chips.dynapcnn._origin import Origin
 from neurojax.chips.dynapcnn._report import explain
@@ -21,6 +21,7 @@ def assemble(
     cores: Sequence[tuple[Origin, Core]],
     *,
     flatten: str | None = None,
+    provenance: Mapping[str, Provenance] | None = None,
 ) -> MappedNetwork:
     """A chain of cores, each with its pooling, as a mapped network.
 
@@ -29,6 +30,7 @@ def assemble(
         inputs: Name and shape of the input.
         cores: The cores from input to output, with what is known of their origin.
         flatten: Name of a Flatten behind the last core, if there is one.
+        provenance: Where the layers came from, as far as that is known.
 
     Raises:
         ValueError: Shapes that don't fit one another.
@@ -42,5 +44,5 @@ def assemble(
         layers[flatten] = Flatten()
     names = [*inputs, *layers]
     edges = list(itertools.pairwise(names))
-    network = Network(layers, edges, inputs=inputs, outputs=names[-1:])
+    network = Network(layers, edges, inputs=inputs, outputs=names[-1:], provenance=provenance)
     return MappedNetwork(network, chip, tuple(origin for origin, _ in cores), explain)

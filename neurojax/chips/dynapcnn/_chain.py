@@ -6,7 +6,10 @@ reading goes on after one, so that all of them are found.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from neurojax._layer import Layer, Shape
 from neurojax._network import Network
@@ -22,13 +25,17 @@ from neurojax.layers import (
     Linear,
     MaxPool1d,
     MaxPool2d,
+    Reshape,
+    Scale,
     SumPool2d,
 )
-from neurojax.neurons import IAF
+from neurojax.neurons import IAF, LIF
 
 DROPPED = (Dropout, BatchDropout, Identity)
-READ = (Linear, Conv2d, BatchNorm, IAF, AvgPool2d, SumPool2d, Flatten, *DROPPED)
-SUPPORTED = "Linear, Conv2d, BatchNorm, IAF, AvgPool2d, SumPool2d, Flatten, Dropout and Identity"
+READ = (Linear, Conv2d, BatchNorm, IAF, AvgPool2d, SumPool2d, Flatten, Reshape, Scale, *DROPPED)
+SUPPORTED = (
+    "Linear, Conv2d, BatchNorm, Scale, IAF, AvgPool2d, SumPool2d, Flatten, Dropout and Identity"
+)
 
 
 @dataclass
@@ -43,6 +50,8 @@ class Block:
     norm: BatchNorm | None = None
     neuron: IAF | None = None
     pools: list[tuple[str, AvgPool2d | SumPool2d]] = field(default_factory=list)
+    before: list[tuple[str, float]] = field(default_factory=list)  # factors of the weights' input
+    behind: list[tuple[str, float]] = field(default_factory=list)  # factors of what weights give
     made_of: list[str] = field(default_factory=list)
 
     @property
@@ -126,7 +135,7 @@ def read(network: Network, problems: list[Problem]) -> Chain:
     names = order_of(network, problems)
     if not names:  # no chain: still name the layers that no chain could hold
         for name in network.names:
-            if not isinstance(network[name], READ):
+            if not isinstance(network[name], READ) and integrator(network[name]) is None:
                 problems.append(_unsupported(name, network[name]))
         return chain
     shape = next(iter(network.inputs.values()))
@@ -142,15 +151,18 @@ def read(network: Network, problems: list[Problem]) -> Chain:
         )
         return chain
     block: Block | None = None  # the block under construction, or the last one
+    factors: list[tuple[str, float]] = []  # of the input of the weights to come
     for name in names:
         layer, out = network[name], network.out_shape(name)
-        if isinstance(layer, Flatten):
-            if block is not None and block.neuron is None:
-                problems.append(_between(name, "Flatten", block))
-            if network.in_shape(name) != out:
-                chain.flatten = name
-            else:
+        unshaped = out == network.in_shape(name)
+        neuron = integrator(layer)
+        if isinstance(layer, Flatten | Reshape) and (len(out) == 1 or unshaped):
+            if unshaped:
                 chain.dropped.append(name)
+                continue
+            if block is not None and block.neuron is None:
+                problems.append(_between(name, type(layer).__name__, block))
+            chain.flatten = name
         elif isinstance(layer, DROPPED):
             chain.dropped.append(name)
         elif isinstance(layer, Conv2d | Linear):
@@ -161,10 +173,12 @@ def read(network: Network, problems: list[Problem]) -> Chain:
                 chain.flatten = None
             block = Block(name, layer, seen_map, name)
             block.neuron_shape = (*out, 1, 1) if isinstance(layer, Linear) else out
-            block.made_of.append(name)
+            block.before, factors = factors, []
+            block.made_of += [*(scale for scale, _ in block.before), name]
             chain.blocks.append(block)
         elif isinstance(layer, BatchNorm):
-            if block is None or block.neuron is not None or block.norm is not None:
+            taken = block is None or block.neuron is not None or block.norm is not None
+            if block is None or taken or block.behind:
                 problems.append(
                     Problem(
                         name,
@@ -176,7 +190,23 @@ def read(network: Network, problems: list[Problem]) -> Chain:
             else:
                 block.norm = layer
                 block.made_of.append(name)
-        elif isinstance(layer, IAF):
+        elif isinstance(layer, Scale):
+            factor = np.unique(np.asarray(layer.factor, np.float32))
+            if factor.size != 1:
+                problems.append(
+                    Problem(
+                        name,
+                        f"a factor with {factor.size} values",
+                        "one factor goes into the weights next to it",
+                        "use one factor for all, or multiply the weights yourself",
+                    )
+                )
+            elif block is not None and block.neuron is None:
+                block.behind.append((name, float(factor[0])))
+                block.made_of.append(name)
+            else:
+                factors.append((name, float(factor[0])))
+        elif neuron is not None:
             if block is None or block.neuron is not None:
                 problems.append(
                     Problem(
@@ -187,7 +217,7 @@ def read(network: Network, problems: list[Problem]) -> Chain:
                     )
                 )
             else:
-                block.neuron, block.name = layer, name
+                block.neuron, block.name = neuron, name
                 block.made_of.append(name)
         elif isinstance(layer, AvgPool2d | SumPool2d):
             if block is None:
@@ -214,15 +244,39 @@ def read(network: Network, problems: list[Problem]) -> Chain:
             ):
                 block.neuron = IAF()  # one problem is enough for neurons of another kind
         # A Flatten leaves the map as it is for the weights behind it (and a Dropout in between).
-        if not isinstance(layer, (Flatten, *DROPPED)) and len(out) in (1, 3):
+        if not isinstance(layer, (Flatten, Reshape, *DROPPED)) and len(out) in (1, 3):
             seen_map = out if len(out) == 3 else (*out, 1, 1)
     if block is not None and block.neuron is None:
         problems.append(_no_neurons(block))
+    for name, factor in factors:
+        problems.append(
+            Problem(
+                name,
+                f"a factor {factor:g} with no weights behind it",
+                "an event has no size; factors go into weights",
+                "remove it, and scale the outputs of the run",
+            )
+        )
     if block is None and not problems:
         problems.append(
             Problem("network", "it has no weights", "a core is a convolution", "add a layer")
         )
     return chain
+
+
+def integrator(layer: Layer) -> IAF | None:
+    """Neurons without a leak, whatever their class; None for all else.
+
+    snnTorch, for one, has no class for them but `Leaky(beta=1)`.
+    """
+    if isinstance(layer, IAF):
+        return layer
+    if type(layer) is not LIF or layer.tau is not None:
+        return None
+    leaks = np.any(np.asarray(layer.decay) != 1) or np.any(np.asarray(layer.v_rest) != 0)
+    if leaks or layer.normalize_input:
+        return None
+    return IAF(**{f.name: getattr(layer, f.name) for f in dataclasses.fields(IAF)})
 
 
 def _no_neurons(block: Block) -> Problem:

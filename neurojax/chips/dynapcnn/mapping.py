@@ -30,7 +30,7 @@ from neurojax.chips.dynapcnn._checks import (
     pooling_of,
     scalar,
 )
-from neurojax.chips.dynapcnn._origin import Origin
+from neurojax.chips.dynapcnn._origin import Origin, provenance_of
 from neurojax.chips.dynapcnn._surrogate import InSteps
 from neurojax.chips.dynapcnn.discretise import Discretised, discretise
 from neurojax.chips.dynapcnn.dynamics import Core
@@ -62,8 +62,9 @@ def map(
     """Map a network onto a chip of the DYNAP-CNN family.
 
     Args:
-        network: A chain of Linear or Conv2d, BatchNorm, IAF, average or sum pooling, with Flatten,
-            Dropout and Identity anywhere. Call it outside of `jit`: the parameters must be known.
+        network: A chain of Linear or Conv2d, BatchNorm, IAF (or a LIF with decay 1), average or
+            sum pooling; Flatten, Dropout, Identity and a Scale by one factor may be anywhere. Call
+            it outside of `jit`: the parameters must be known.
         device: Name of the device, `"name:index"`, or a `ChipSpec`.
         bias_bits: Width of the biases. 8 as sinabs; 16 as the chip, which keeps the resolution of
             the weights where biases are large.
@@ -121,7 +122,10 @@ def map(
     origin, last = cores[-1]
     notes = origin.notes + _notes(chain.dropped, chain.flatten, rescale)
     cores[-1] = origin._replace(notes=notes), last
-    return assemble(chip, network.inputs, cores, flatten=chain.flatten)
+    pools = [len(block.pools) for block in chain.blocks]
+    made = zip([origin for origin, _ in cores], pools, strict=True)
+    known = provenance_of(network.provenance, made, chip.name, chain.flatten)
+    return assemble(chip, network.inputs, cores, flatten=chain.flatten, provenance=known)
 
 
 def _map_block(
@@ -133,6 +137,7 @@ def _map_block(
     notes: list[str] = []
     gain = gain_of(block, problems)
     weight, bias = _weights(block, gain, rescale, notes)
+    weight, bias = _scaled(block, weight, bias, notes)
     problems.extend(check_finite("weights", weight, block.weights_name))
     problems.extend(check_finite("bias", bias, block.weights_name))
     if block.neuron is None:
@@ -193,7 +198,8 @@ def _weights(
     bias = None if layer.bias is None else np.asarray(layer.bias, np.float32)
     if block.norm is not None:
         weight, bias = _fold(weight, bias, block.norm)
-        notes.append(f"'{block.made_of[1]}' is folded into '{block.weights_name}'")
+        norm_name = block.made_of[block.made_of.index(block.weights_name) + 1]
+        notes.append(f"'{norm_name}' is folded into '{block.weights_name}'")
     if block.flat:
         weight = weight.reshape(-1, *block.in_shape)
         if block.in_shape[1:] != (1, 1):
@@ -211,6 +217,18 @@ def _weights(
             f"the factor {rescale:.6g} of the average pooling before '{block.weights_name}' is in "
             "its weights"
         )
+    return weight, bias
+
+
+def _scaled(
+    block: Block, weight: np.ndarray, bias: np.ndarray | None, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Weights and bias with the factors of Scale layers next to them."""
+    for name, factor in (*block.before, *block.behind):
+        weight = weight * np.float32(factor)
+        notes.append(f"the factor {factor:.6g} of '{name}' is in '{block.weights_name}'")
+    for _, factor in block.behind:
+        bias = None if bias is None else bias * np.float32(factor)
     return weight, bias
 
 
