@@ -271,11 +271,11 @@ def _transformed(array: np.ndarray, change: Transform, shape: tuple[int, ...]) -
 
 def _shape_problem(theirs: tuple[int, ...], ours: tuple[int, ...]) -> str:
     text = f"it has shape {theirs}, but {ours} is needed"
+    remedy = "in load_parameters, transforms={...: "
     if _without_ones(theirs) == _without_ones(ours):
-        way = "'squeeze'"
-        return f"{text}; only axes of length 1 differ: in load_parameters, transforms={{...: {way}}}"
+        return f"{text}; only axes of length 1 differ: {remedy}'squeeze'}}"
     if len(theirs) >= 2 and (theirs[1], theirs[0], *theirs[2:]) == ours:
-        return f"{text}; it is transposed: in load_parameters, transforms={{...: 'transpose'}}"
+        return f"{text}; it is transposed: {remedy}'transpose'}}"
     if np.prod(theirs, dtype=int) == np.prod(ours, dtype=int):
         return f"{text}; the number of values agrees, so a function in transforms may help"
     return text
