@@ -143,6 +143,11 @@ def nearest_kind(module: Any) -> str:
     return by_name[close[0]] if close else ""
 
 
+def is_refused(module: Any) -> bool:
+    """Whether a module's converter only says why it can't come in."""
+    return converter_of(module) in _refusals
+
+
 def known_kinds(package: str) -> list[str]:
     """Names of the modules of a library that can come in."""
     return sorted(kind.rpartition(".")[2] for kind in _known() if kind.startswith(f"{package}."))

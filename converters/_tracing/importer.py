@@ -331,11 +331,8 @@ class Importer:
         count = f"{len(lines)} finding{'s' * (len(lines) > 1)}"
         if any("torch's " in line for line in lines):
             lines.append(SUPPORTED)
-        unknown = {
-            kind_of(type(m)).partition(".")[0]
-            for m in modules.values()
-            if is_leaf(m) and not converter_of(m)
-        }
+        leaves = [m for m in modules.values() if is_leaf(m) and converter_of(m) is None]
+        unknown = {kind_of(type(module)).partition(".")[0] for module in leaves}
         for package in sorted(unknown) if any(NO_CONVERTER in line for line in lines) else ():
             if known := known_kinds(package):
                 lines.append(f"modules of {package} that are known: {', '.join(known)}")

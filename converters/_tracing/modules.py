@@ -7,7 +7,15 @@ from typing import Any
 
 import torch
 
-from neurojax.converters._registry import OUTPUT, Converted, converter_of, kind_of, nearest_kind
+from neurojax.converters._registry import (
+    OUTPUT,
+    Converted,
+    convert,
+    converter_of,
+    is_refused,
+    kind_of,
+    nearest_kind,
+)
 from neurojax.converters._tracing.recording import Record, Value
 from neurojax.converters._tracing.timeloop import Fold, free_name, is_zero, sample_shape
 from neurojax.converters._tracing.values import (
@@ -42,6 +50,9 @@ def fold_module(fold: Fold, record: Record) -> None:
         hint = f"; the nearest that has one is {near}" if near else ""
         fold.problem(record, f"{kind} {NO_CONVERTER}{hint}; write one and @register it")
         return
+    if is_refused(module):
+        fold.problem(record, _refusal(module, kind))
+        return
     if not values:
         fold.problem(record, f"{kind} is called without a tensor")
         return
@@ -59,9 +70,7 @@ def fold_module(fold: Fold, record: Record) -> None:
         stateful = remembers(converted.layers, in_shape)
     except Exception as error:
         # A converter is code of others, and says in its own words what it can't take.
-        text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        text = text if text.startswith(kind) else f"{kind}: {text}"
-        fold.problem(record, text)
+        fold.problem(record, _in_words(error, kind))
         return
     if len(values) > 1 and not next(iter(converted.layers.values())).many_inputs:
         fold.problem(record, f"{kind} gets {len(values)} tensors, but its converter takes one")
@@ -93,6 +102,19 @@ def fold_module(fold: Fold, record: Record) -> None:
     if not _takes_state(fold, record, found, kind, converted, extra):
         return
     _returns(fold, record, found, kind, converted, values, lead)
+
+
+def _refusal(module: Any, kind: str) -> str:
+    try:
+        convert(module, ())
+    except ValueError as error:
+        return _in_words(error, kind)
+    return f"{kind} is not supported"
+
+
+def _in_words(error: Exception, kind: str) -> str:
+    text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    return text if text.startswith(kind) else f"{kind}: {text}"
 
 
 def _is_other_input(fold: Fold, x: Any, module: Any) -> bool:
