@@ -20,17 +20,16 @@ from neurojax._graph import nearest
 from neurojax._layer import Constant, Layer
 from neurojax._network import Network, check_finite
 from neurojax.converters._torch_file import array_of
+from neurojax.converters._torch_module.families import FAMILIES
 from neurojax.converters._torch_module.layers import LAYERS
 from neurojax.converters._torch_module.neurons import NEURONS
 from neurojax.converters._torch_module.surrogates import DERIVATIVES
 from neurojax.layers._inference import Switch
 from neurojax.layers._weights import assemble
-from neurojax.layers.chain import Chain
-from neurojax.layers.recurrent import Recurrent
 from neurojax.surrogate import Surrogate
 
 Tensor = Any
-PROGRAMS = LAYERS | NEURONS
+PROGRAMS = LAYERS | NEURONS | FAMILIES
 
 
 class TorchState(NamedTuple):
@@ -60,6 +59,7 @@ class TorchLayer(torch.nn.Module):  # type: ignore[misc]
         self.in_shape = in_shape
         self.options: dict[str, Any] = {}
         self.constants: dict[str, float] = {}
+        self.parts: list[str] = []  # what of the children is a part of this layer
         self.text = layer.describe().removeprefix(type(layer).__name__).strip(" ,")
         for field in dataclasses.fields(layer):
             value = getattr(layer, field.name)
@@ -71,18 +71,22 @@ class TorchLayer(torch.nn.Module):  # type: ignore[misc]
                 self.constants[field.name] = float(value)
             elif eqx.is_array(value):
                 self._hold(field.name, value, trained=field.name not in layer.buffers)
-            elif field.name not in ("neuron", "synapse", "layers"):
+            elif isinstance(value, Layer):
+                back = field.name == "synapse"  # of a feedback: it is given what the neurons give
+                shape = layer.neuron.out_shape(in_shape) if back else in_shape  # type: ignore[attr-defined]
+                self._add_part(field.name, TorchLayer(value, shape))
+            elif isinstance(value, tuple) and any(isinstance(link, Layer) for link in value):
+                links, shape = torch.nn.ModuleList(), in_shape
+                for link in value:
+                    links.append(TorchLayer(link, shape))
+                    shape = link.out_shape(shape)
+                self._add_part(field.name, links)
+            else:
                 self.options[field.name] = value
-        if isinstance(layer, Recurrent):
-            out_shape = layer.neuron.out_shape(in_shape)
-            self.add_module("neuron", TorchLayer(layer.neuron, in_shape))
-            self.add_module("synapse", TorchLayer(layer.synapse, out_shape))
-        elif isinstance(layer, Chain):
-            links = torch.nn.ModuleList()
-            for link in layer.layers:
-                links.append(TorchLayer(link, in_shape))
-                in_shape = link.out_shape(in_shape)
-            self.add_module("layers", links)
+
+    def _add_part(self, name: str, module: Any) -> None:
+        self.parts.append(name)
+        self.add_module(name, module)
 
     def _hold(self, name: str, value: Any, *, trained: bool) -> None:
         tensor = tensor_of(np.asarray(value))
@@ -114,9 +118,10 @@ class TorchLayer(torch.nn.Module):  # type: ignore[misc]
         for name, tensor in (*self._parameters.items(), *self._buffers.items()):
             if name not in self.constants:
                 fields[name] = jnp.asarray(array_of(tensor))
-        for name, module in self._modules.items():
-            parts = module if isinstance(module, torch.nn.ModuleList) else None
-            fields[name] = module.layer() if parts is None else tuple(m.layer() for m in parts)
+        for name in self.parts:
+            module = self._modules[name]
+            links = module if isinstance(module, torch.nn.ModuleList) else None
+            fields[name] = module.layer() if links is None else tuple(m.layer() for m in links)
         if "switch" in {field.name for field in dataclasses.fields(self.kind)}:
             fields["switch"] = Switch(not self.training)
         return assemble(self.kind, **fields)
@@ -138,9 +143,9 @@ class Running:
         tensors = dict(module._parameters) | dict(module._buffers)
         children = {
             name: [Running(one) for one in child]
-            if isinstance(child, torch.nn.ModuleList)
+            if isinstance(child := module._modules[name], torch.nn.ModuleList)
             else Running(child)
-            for name, child in module._modules.items()
+            for name in module.parts
         }
         held = tensors | constants | children | module.options
         self.fields = SimpleNamespace(**held, training=module.training)
@@ -188,6 +193,8 @@ class TorchNetwork(torch.nn.Module):  # type: ignore[misc]
             if part not in parent._modules:
                 parent._modules[part] = torch.nn.Module()
             parent = parent._modules[part]
+        if last in parent._modules:  # a plain module, made for layers that are called "a.b.c"
+            layer._modules.update(parent._modules[last]._modules)
         # Not by add_module, which refuses names that a Module has itself, such as "type".
         parent._modules[last] = layer
 
@@ -247,11 +254,19 @@ def problems(network: Network) -> list[str]:
         if not all(parts):
             found.append(f"layer '{name}': a part of its name is empty; rename it")
         for k in range(1, len(parts)):
-            if (above := ".".join(parts[:k])) in taken:
+            above = ".".join(parts[:k])
+            if above not in taken:
+                continue
+            if parts[k] in _fields(network.layers[above]):
                 found.append(
-                    f"layer '{name}': its name makes it a part of layer '{above}'; rename one"
+                    f"layer '{name}': layer '{above}' has a part '{parts[k]}' of its own; rename "
+                    "one of the two"
                 )
     return found
+
+
+def _fields(layer: Layer) -> set[str]:
+    return {field.name for field in dataclasses.fields(layer)}
 
 
 def _layer_problems(layer: Layer, name: str) -> list[str]:
@@ -260,8 +275,12 @@ def _layer_problems(layer: Layer, name: str) -> list[str]:
         if kind.__module__.startswith("neurojax.chips"):
             return [
                 f"layer '{name}': {kind.__name__} is a layer of a chip, which PyTorch has no "
-                "counterpart for; convert the network that was mapped onto the chip"
+                "counterpart for; convert the network that was mapped onto the chip, or keep the "
+                "module that it was imported from"
             ]
+        if kind.__module__.startswith("neurojax.quantise"):
+            remedy = _REMEDIES.get(kind.__name__, "replace it")
+            return [f"layer '{name}': to_torch does not quantise; {remedy}"]
         known = nearest(kind.__name__, [k.__name__ for k in PROGRAMS])
         return [f"layer '{name}': to_torch does not know {kind.__name__}; {known}"]
     found = []
@@ -276,6 +295,12 @@ def _layer_problems(layer: Layer, name: str) -> list[str]:
             if isinstance(part, Layer):
                 found += _layer_problems(part, f"{name}.{field.name}")
     return found
+
+
+_REMEDIES = {
+    "Quantised": "neurojax.quantise.bake(network) first, which puts the parameters on their grids",
+    "FakeQuantise": "take the layer out, or replace it by an Identity",
+}
 
 
 def _with_layers(network: Network, layers: Mapping[str, Layer]) -> Network:

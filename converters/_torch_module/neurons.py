@@ -32,7 +32,7 @@ class Program(NamedTuple):
     prepare: Callable[[Fields], None] = lambda p: None
 
 
-def _decay(tau: Any, decay: Any, dt: Any, method: str) -> Any:
+def decay_of(tau: Any, decay: Any, dt: Any, method: str) -> Any:
     if tau is None:
         return decay
     ratio = dt / tau
@@ -51,7 +51,7 @@ def _prepare(p: Fields) -> None:
         ("tau_fast", "decay_fast"),
     ):
         if hasattr(p, decay):
-            setattr(p, decay, _decay(getattr(p, tau), getattr(p, decay), p.dt, method))
+            setattr(p, decay, decay_of(getattr(p, tau), getattr(p, decay), p.dt, method))
     if getattr(p, "normalize_input", False):
         p.gain = p.gain * (1 - p.decay)
     if getattr(p, "refractory", None) is not None:

@@ -403,10 +403,12 @@ class Doubling(nj.Identity):
 
 def test_everything_that_has_no_counterpart_is_named():
     core = type("Core", (nj.Identity,), {"__module__": "neurojax.chips.other"})
+    few = nj.quantise.Quantiser(bits=4)
     network = nj.Sequential(
         (2,),
         double=Doubling(),
         core=core(),
+        few=nj.quantise.Quantised(nj.Scale(jnp.ones(2)), {"factor": few}),
         rec=nj.Recurrent(nj.IAF(surrogate=Own()), nj.Linear(2, 2, key=jax.random.key(0))),
         chain=layers.Chain(a=Doubling()),
     )
@@ -415,6 +417,7 @@ def test_everything_that_has_no_counterpart_is_named():
     text = str(error.value)
     assert "layer 'double': to_torch does not know Doubling" in text
     assert "layer 'core': Core is a layer of a chip" in text
+    assert "layer 'few': to_torch does not quantise; neurojax.quantise.bake(network) first" in text
     assert "layer 'rec.neuron': the surrogate Own() is none of neurojax.surrogate" in text
     assert "layer 'chain.layers': to_torch does not know Doubling" in text
     with pytest.raises(TypeError, match="takes a Network, got Identity"):
@@ -425,8 +428,13 @@ def test_names_that_torch_would_refuse():
     network = nj.Sequential((2,), **{"type": nj.Identity(), "train": nj.Scale(jnp.ones(2))})
     module = to_torch(network)
     assert eqx.tree_equal(network_of(module.eval()), network)
-    clash = nj.Sequential((2,), **{"a": nj.Identity(), "a.b": nj.Identity()})
-    with pytest.raises(ValueError, match=r"layer 'a.b': its name makes it a part of layer 'a'"):
+    nested = {"a.b.c": nj.Identity(), "a": nj.Scale(2.0), "a.b": nj.Scale(jnp.ones(2))}
+    network = nj.Sequential((2,), **nested)
+    module = to_torch(network)
+    assert eqx.tree_equal(network_of(module), network)
+    assert set(module.state_dict()) == {"a.factor", "a.b.factor"}
+    clash = nj.Sequential((2,), **{"a": nj.Scale(2.0), "a.factor": nj.Identity()})
+    with pytest.raises(ValueError, match=r"'a.factor': layer 'a' has a part 'factor' of its own"):
         to_torch(clash)
 
 
