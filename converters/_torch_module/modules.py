@@ -95,7 +95,7 @@ class TorchLayer(torch.nn.Module):  # type: ignore[misc]
         else:
             self.register_buffer(name, tensor)
 
-    def value(self, name: str) -> Any:
+    def number(self, name: str) -> Any:
         """A constant as the number that it is: the one given, unless it has been changed."""
         held, given = self._buffers[name], self.constants[name]
         unchanged = float(held) == float(torch.tensor(given, dtype=held.dtype))
@@ -114,7 +114,7 @@ class TorchLayer(torch.nn.Module):  # type: ignore[misc]
         """The layer with the values that the parameters have now."""
         fields = dict(self.options)
         for name in self.constants:
-            fields[name] = Constant(self.value(name))
+            fields[name] = Constant(self.number(name))
         for name, tensor in (*self._parameters.items(), *self._buffers.items()):
             if name not in self.constants:
                 fields[name] = jnp.asarray(array_of(tensor))
@@ -139,7 +139,7 @@ class Running:
     def __init__(self, module: TorchLayer) -> None:
         self.program, self.in_shape = PROGRAMS[module.kind], module.in_shape
         self.many_inputs = module.kind.many_inputs
-        constants = {name: module.value(name) for name in module.constants}
+        constants = {name: module.number(name) for name in module.constants}
         tensors = dict(module._parameters) | dict(module._buffers)
         children = {
             name: [Running(one) for one in child]

@@ -130,6 +130,7 @@ def _header(network: Network, dt: float | None, time_unit: str, method: str) -> 
         "names": network.names,
         "edges": network.edges,
         "outputs": network.outputs,
+        "provenance": network.provenance,
     }
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from neurojax import layers, neurons, surrogate
 from neurojax._layer import Constant, Layer
 from neurojax.converters.nir._graph import Node
+from neurojax.converters.sinabs import _layers as sinabs
 
 CLASSES: dict[str, type[Layer]] = {
     cls.__name__: cls
@@ -37,6 +38,7 @@ CLASSES: dict[str, type[Layer]] = {
         layers.Reshape,
         layers.Scale,
         layers.SumPool2d,
+        sinabs.Feedback,
         neurons.CubaIAF,
         neurons.CubaLI,
         neurons.CubaLIF,

@@ -18,6 +18,7 @@ from neurojax.converters.nir._neurons import (
     neuron_pieces,
     threshold_pieces,
 )
+from neurojax.converters.sinabs import _layers as sinabs
 
 
 def pieces_of(layer: Layer, shape: Shape, steps: Steps) -> Pieces:
@@ -49,7 +50,14 @@ _REMEDIES = {
     "SumPool1d": "use SumPool2d on (channels, length, 1)",
     "Concat": "feed the layers behind it from several Linear layers, which add up",
     "AdaptiveLIF": "use LIF",
+    "AdaptiveCubaLIF": "use CubaLIF",
     "Alpha": "use CubaLIF",
+    "OwnReset": "use a neuron with a reset of its own",
+    "SynapseFilter": "use LI, which a spike does not keep from decaying",
+    "Rounded": "take it out",
+    "Crop": "crop what comes in",
+    "Quantised": "put its parameters on their grids: neurojax.quantise.bake(network)",
+    "FakeQuantise": "take it out",
     "ReLU": "use LIF or Threshold",
     "Pad": "use the padding of a Conv2d",
     "Upsample": "use a Linear",
@@ -155,7 +163,13 @@ def _chain(layer: layers.Chain, shape: Shape, steps: Steps) -> Pieces:
     return Pieces(nodes, tuple(edges), parts[0].entry, parts[-1].exit, tuple(lost))
 
 
-def _recurrent(layer: layers.Recurrent, shape: Shape, steps: Steps) -> Pieces:
+def _feedback(layer: sinabs.Feedback, shape: Shape, steps: Steps) -> Pieces:
+    pieces = _recurrent(layer, shape, steps)
+    late = "silent first step: for readers the bias of the feedback acts from the first step on"
+    return pieces._replace(lost=(*pieces.lost, late))
+
+
+def _recurrent(layer: layers.Recurrent | sinabs.Feedback, shape: Shape, steps: Steps) -> Pieces:
     """A cycle, with the names that snnTorch gives it. Readers cut it behind the neurons."""
     neuron = pieces_of(layer.neuron, shape, steps).under(".lif")
     synapse = pieces_of(layer.synapse, layer.neuron.out_shape(shape), steps).under(".w_rec")
@@ -194,5 +208,6 @@ _MAKERS: dict[type[Layer], Callable[[Any, Shape, Steps], Pieces]] = {
     layers.BatchDropout: _nothing,
     layers.Chain: _chain,
     layers.Recurrent: _recurrent,
+    sinabs.Feedback: _feedback,
     neurons.Threshold: lambda layer, shape, steps: threshold_pieces(layer, shape),
 }

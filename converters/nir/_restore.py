@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurojax._graph import Edge
-from neurojax._network import Network
+from neurojax._network import Network, Provenance
 from neurojax.converters.nir._export import FORMAT, KEY, to_nir
 from neurojax.converters.nir._graph import Graph, Node, same
 from neurojax.converters.nir._options import layer_of
@@ -79,6 +79,10 @@ def _network(graph: Graph, header: Mapping[str, Any], described: Any) -> Network
         [Edge(str(a), str(b), bool(late)) for a, b, late in described["edges"]],
         inputs={str(name): tuple(shape) for name, shape in described["inputs"]},
         outputs=[str(name) for name in described["outputs"]],
+        provenance={
+            str(name): Provenance(str(source), str(there), tuple(map(str, notes)))
+            for name, (source, there, notes) in described.get("provenance", {}).items()
+        },
     )
 
 

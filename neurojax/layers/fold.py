@@ -121,6 +121,11 @@ def fold_batch_norm(network: Network) -> Network:
     ]
     outputs = [before.get(name, name) for name in network.outputs]
     provenance = {name: known for name, known in network.provenance.items() if name in layers}
+    for name, (synapse, *_) in paths.items():
+        if synapse in provenance:
+            known = provenance[synapse]
+            notes = (*known.notes, f"batch norm '{name}' is folded in")
+            provenance[synapse] = known._replace(notes=notes)
     return Network(layers, edges, inputs=network.inputs, outputs=outputs, provenance=provenance)
 
 
