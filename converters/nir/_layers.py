@@ -296,7 +296,7 @@ def _spiking(reading: Reading) -> dict[str, Any]:
                 f"v_reset {_range(v_reset)} is not used: {reading.preset.name} resets by {reset!r}"
             )
     if "reset_value" in options:
-        options["reset_value"] = number(options["reset_value"])
+        options["reset_value"] = number(np.asarray(options["reset_value"], np.float64))
     return {"threshold": number(reading.array("v_threshold")), **options}
 
 

@@ -115,8 +115,16 @@ def snntorch(*, reset_mechanism: str = "subtract", reset_delay: bool = True) -> 
     )
 
 
-def norse() -> Preset:
-    """Norse's `to_nir`: dt 1 ms, tau written as tau dt, input jumps the current."""
+def norse(*, v_reset: float | None = None) -> Preset:
+    """Norse's `to_nir`: dt 1 ms, tau written as tau dt, input jumps the current.
+
+    Args:
+        v_reset: As the neurons had it, if not 0; Norse does not write it. None: as in the file.
+    """
+    reset = {} if v_reset is None else {"reset": "value", "reset_value": v_reset}
+    assumed = (
+        "what the file says, which Norse does not write" if v_reset is None else f"{v_reset:g}"
+    )
     return Preset(
         name="norse",
         dt=1e-3,
@@ -124,18 +132,29 @@ def norse() -> Preset:
         input_is_rate=False,
         synapse="jump",
         order="jump_then_decay",
-        spiking={"surrogate": by_name("norse.super")},
-        unknown="v_reset is assumed to be what the file says, which Norse does not write",
+        spiking={"surrogate": by_name("norse.super"), **reset},
+        unknown=f"v_reset is assumed to be {assumed}",
     )
 
 
-def sinabs(*, norm_input: bool = True, min_v_mem: float | None = None) -> Preset:
+def sinabs(
+    *,
+    norm_input: bool = True,
+    min_v_mem: float | None = None,
+    max_spikes: int | None = None,
+    reset: str = "subtract",
+) -> Preset:
     """sinabs' `to_nir`: times in steps, several spikes in a step, reset by subtraction.
 
     Args:
         norm_input: As the `LIF` and `ExpLeak` layers had it; the file does not say it.
         min_v_mem: The same, of all layers.
+        max_spikes: Spikes in a step: 1 for `SingleSpike`, n for `MaxSpike(n)`, None (no limit) for
+            `MultiSpike`.
+        reset: `"subtract"` for `MembraneSubtract()`, `"zero"` for `MembraneReset()`.
     """
+    if reset not in ("subtract", "zero"):
+        raise ValueError(f"presets.sinabs: reset is {reset!r}; it must be 'subtract' or 'zero'")
     return Preset(
         name="sinabs",
         time_unit="steps",
@@ -144,12 +163,15 @@ def sinabs(*, norm_input: bool = True, min_v_mem: float | None = None) -> Preset
         v_min=min_v_mem,
         spiking={
             "strict": False,
-            "reset": "subtract",
-            "max_spikes": None,
+            "reset": reset,
+            # Which neurons spiked is a truth value in MembraneReset: no gradient passes.
+            "detach_reset": reset == "zero",
+            "max_spikes": max_spikes,
             "detach_threshold": True,
             "surrogate": by_name("sinabs.SingleExponential"),
         },
-        unknown=f"norm_input={norm_input} and min_v_mem={min_v_mem} are assumed",
+        unknown=f"norm_input={norm_input}, min_v_mem={min_v_mem}, max_spikes={max_spikes} and "
+        f"reset={reset!r} are assumed",
     )
 
 
