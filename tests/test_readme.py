@@ -3,6 +3,7 @@
 import doctest
 import re
 import subprocess
+import warnings
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,8 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """All python blocks of a page in order, in one namespace, as a reader would type them."""
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "__main__"}
+    # Norse's own, at its import.
+    warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated")
     for number, block in enumerate(_examples(page), 1):
         exec(compile(block, f"{page.name}, example {number}", "exec"), namespace)
 
