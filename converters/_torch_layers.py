@@ -149,7 +149,7 @@ def maximum_pool(module: Any, in_shape: Shape) -> Result:
     "torch.AdaptiveMaxPool2d",
 )
 def adaptive_pool(module: Any, in_shape: Shape) -> Result:
-    """Pools to a given size, where the input is a multiple of it."""
+    """Pools to a given size, where the input is a multiple of it, or it of the input."""
     name, axes = _kind(module), _axes_of(module)
     _check_axes(name, in_shape, axes)
     if getattr(module, "return_indices", False):
@@ -159,6 +159,9 @@ def adaptive_pool(module: Any, in_shape: Shape) -> Result:
         n if size is None else size
         for n, size in zip(sizes, _each(module.output_size, axes), strict=True)
     ]
+    if wanted != [*sizes] and all(b % a == 0 for a, b in zip(sizes, wanted, strict=True)):
+        # Every window holds one value: VGGs on small images.
+        return Upsample([size // n for n, size in zip(sizes, wanted, strict=True)])
     if any(n % size for n, size in zip(sizes, wanted, strict=True)):
         raise ValueError(
             f"{name}: an input of {_text(sizes)} is not a multiple of the output {_text(wanted)}, "

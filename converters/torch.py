@@ -25,6 +25,7 @@ def from_torch(
     input_shape: Any = None,
     time_axis: int | str | None = "auto",
     check: bool = True,
+    progress: bool | None = None,
 ) -> Network:
     """A network that computes what a torch model computes in `eval()`.
 
@@ -45,6 +46,8 @@ def from_torch(
             [batch * time, ...] (sinabs' *Squeeze layers). "auto": what its modules and loops say.
         check: Compare every layer with what its module computed; the provenance says what was
             found, a layer that does not agree is an error.
+        progress: Whether to show which layer is being checked. None: on terminals and in notebooks,
+            if it takes over two seconds.
 
     Returns:
         The network. `network.provenance` says where each layer came from and what was decided.
@@ -84,4 +87,4 @@ def from_torch(
         )
     if (network := network_of(module)) is not None:
         return network
-    return Importer(module).network(example_input, input_shape, time_axis, check)
+    return Importer(module).network(example_input, input_shape, time_axis, check, progress)

@@ -18,6 +18,7 @@ from neurojax.converters._tracing.values import (
     Reduced,
     Trace,
     axis_from,
+    layout_text,
 )
 from neurojax.converters._values import per_neuron
 
@@ -130,6 +131,13 @@ def _reduce(fold: Fold, record: Record) -> None:
     if len(dims) == 1 and tag.lead[dims[0] : dims[0] + 1] == ("t",):
         fold.set(outputs[1:], UNKNOWN)  # which step was largest
         fold.set(outputs[0], Reduced(tag.node, how))
+        return
+    if any(d < len(tag.lead) for d in dims):
+        fold.problem(
+            record,
+            f"{how} over axes {dims} of {layout_text(tag.lead)} mixes samples; if one of them is "
+            "time, give time_axis, or set the step mode of the neurons",
+        )
         return
     _pool(fold, record, how, sorted(d - len(tag.lead) for d in dims))
 

@@ -13,6 +13,7 @@ from neurojax._graph import Edge
 from neurojax._layer import Layer
 from neurojax._network import Network, Provenance
 from neurojax.converters._agreement import agreement
+from neurojax.converters._tracing.progress import ImportBar
 from neurojax.converters._tracing.recording import Value
 from neurojax.converters._tracing.timeloop import Fold, free_name, misuse
 from neurojax.converters._tracing.values import (
@@ -195,7 +196,9 @@ def _source(node: Node) -> Node:
     return node
 
 
-def build(fold: Fold, outputs: Outputs, check: bool) -> tuple[Network | None, list[Any]]:
+def build(
+    fold: Fold, outputs: Outputs, check: bool, bar: ImportBar
+) -> tuple[Network | None, list[Any]]:
     """The network, or None and what stands against it."""
     problems: list[tuple[str, str]] = []
     needed = _ancestors(outputs.nodes)
@@ -212,7 +215,7 @@ def build(fold: Fold, outputs: Outputs, check: bool) -> tuple[Network | None, li
     ends = {name: name for name in inputs}
     entries: dict[str, list[str]] = {}
     provenance: dict[str, Provenance] = {}
-    for node in nodes:
+    for number, node in enumerate(nodes):
         parts = _parts(node, loops=node in _ancestors(_sources(node)))
         # Parts of a module must not take the names of other modules.
         taken = {*provenance, *inputs, *(other.name for other in nodes)}
@@ -229,6 +232,7 @@ def build(fold: Fold, outputs: Outputs, check: bool) -> tuple[Network | None, li
         ends[node.name] = names[-1]
         notes = list(node.notes)
         if check:
+            bar.step(number, len(nodes), node.name)
             ok, text = _check(fold, node)
             if not ok:
                 problems.append((node.original, f"as a layer it computes other values: {text}"))

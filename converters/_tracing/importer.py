@@ -19,6 +19,7 @@ from neurojax.converters._tracing import (  # for their handlers
 from neurojax.converters._tracing.build import Outputs, build, read_outputs
 from neurojax.converters._tracing.modules import NO_CONVERTER
 from neurojax.converters._tracing.operations import SUPPORTED, fold
+from neurojax.converters._tracing.progress import ImportBar
 from neurojax.converters._tracing.recording import (
     CONTAINERS,
     Recording,
@@ -95,15 +96,21 @@ class Importer:
         self.device = tensors[0].device if tensors else torch.device("cpu")
 
     def network(
-        self, example: Any, input_shape: Any, time_axis: int | str | None, check: bool
+        self,
+        example: Any,
+        input_shape: Any,
+        time_axis: int | str | None,
+        check: bool,
+        progress: bool | None,
     ) -> Network:
         """The network; see `from_torch`."""
-        trial = self._trial(example, input_shape, time_axis)
-        problems = trial.problems
-        if not problems:
-            network, problems = build(trial.fold, trial.outputs, check)
-            if network is not None:
-                return network
+        with ImportBar(progress) as bar:
+            trial = self._trial(example, input_shape, time_axis)
+            problems = trial.problems
+            if not problems:
+                network, problems = build(trial.fold, trial.outputs, check, bar)
+                if network is not None:
+                    return network
         raise ValueError(self._findings(problems))
 
     def _trial(self, example: Any, input_shape: Any, time_axis: int | str | None) -> Trial:
@@ -289,6 +296,8 @@ class Importer:
         """Steps and samples; where they share an axis, modules say how many there are."""
         batch = steps = 0
         for module in self.module.modules():
+            if not kind_of(type(module)).startswith("sinabs."):
+                continue  # counters of operations leave such numbers everywhere
             b, t = getattr(module, "batch_size", None), getattr(module, "num_timesteps", None)
             batch = b if isinstance(b, int) and b > 0 else batch
             steps = t if isinstance(t, int) and t > 0 else steps

@@ -113,7 +113,9 @@ def _refusal(module: Any, kind: str) -> str:
 
 
 def _in_words(error: Exception, kind: str) -> str:
-    text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    text = str(error)
+    if not isinstance(error, ValueError):
+        text = f"its converter can't read it ({type(error).__name__}: {error})"
     return text if text.startswith(kind) else f"{kind}: {text}"
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from neurojax.converters._tracing.modules import fold_module
 from neurojax.converters._tracing.recording import Record
-from neurojax.converters._tracing.timeloop import Fold
+from neurojax.converters._tracing.timeloop import Fold, misuse
 from neurojax.converters._tracing.values import (
     UNKNOWN,
+    Reduced,
     Unknown,
     flat,
 )
@@ -45,9 +46,14 @@ def fold(state: Fold, record: Record) -> None:
         return
     tags = [state.tag(x) for x in flat((record.args, record.kwargs))]
     if any(isinstance(tag, Unknown) for tag in tags):
+        state.unsure.add(record.scope)
         state.set(record.outputs, UNKNOWN)
         return
     handler = _handlers.get(record.name) or _handlers.get(record.name.strip("_"))
+    reduced = next((tag for tag in tags if isinstance(tag, Reduced)), None)
+    if handler is None and reduced is not None:
+        state.problem(record, misuse(reduced, record.name))
+        return
     if handler is None:
         state.problem(record, f"torch's {record.name} is not supported")
         return

@@ -280,13 +280,19 @@ def record(model: Any, call: Callable[[Any, Recording], Any], inputs: dict[str, 
 def _watched(model: Any, mode: _Mode) -> Iterator[None]:
     """Every module of the model reports its calls."""
     changed = []
+    hooks = []
     for path, module in model.named_modules():
+        for table in (module._forward_pre_hooks, module._forward_hooks):
+            hooks.append((table, dict(table)))
+            table.update({key: _watch_hook(path, hook, mode) for key, hook in table.items()})
         watch = _watch_leaf if is_leaf(module) else _watch_scope
         changed.append((module, vars(module).get("forward")))
         vars(module)["forward"] = watch(path, module, module.forward, mode)
     try:
         yield
     finally:
+        for table, functions in hooks:
+            table.update(functions)
         for module, before in changed:
             del vars(module)["forward"]
             if before is not None:
@@ -301,6 +307,24 @@ def _watch_scope(path: str, module: Any, forward: Any, mode: _Mode) -> Any:
             return forward(*args, **kwargs)
         finally:
             mode.stack.pop()
+
+    return watched
+
+
+def _watch_hook(path: str, hook: Any, mode: _Mode) -> Any:
+    """Hooks may look at everything (sinabs counts operations), but not change it."""
+
+    @ft.wraps(hook, updated=())
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        mode.inside += 1
+        try:
+            result = hook(*args, **kwargs)
+        finally:
+            mode.inside -= 1
+        if result is not None and not mode.inside:
+            text = "has a hook that changes what goes in or comes out; remove it"
+            mode.recording.problems.append((path, text))
+        return result
 
     return watched
 

@@ -65,6 +65,7 @@ class Fold:
         self.sequences = False
         self.tags: dict[Value, Tag] = {}
         self.nodes: list[Node] = []
+        self.unsure: set[str] = set()  # paths where calls were left out: they got unknown values
         self.slots: dict[Any, list[Node]] = {}
         self.stacked: list[tuple[str, int]] = []
         self.modules = dict(recording.model.named_modules())
@@ -192,6 +193,7 @@ class Fold:
                 found.append(tag)
                 continue
             if isinstance(tag, Unknown):
+                self.unsure.add(record.scope)
                 self.set(record.outputs, UNKNOWN)
             else:
                 self.problem(record, misuse(tag, op))
@@ -218,6 +220,8 @@ class Fold:
         for node in self.nodes:
             if node.times == [None] or node.start == self.steps - 1 > 0:
                 continue  # what comes after the loop is seen where outputs are read
+            if node.original in self.unsure:
+                continue
             called = len(node.times)
             # What is only used one step later need not be computed in the last one.
             often = called in (self.steps, self.steps - (not node.stateful))
