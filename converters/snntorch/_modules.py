@@ -179,11 +179,6 @@ def _reset_delay(module: Any, mechanism: str, notes: list[str]) -> Options:
         notes.append(
             "the reset comes one step late: snnTorch's RSynaptic ignores reset_delay=False"
         )
-    elif module.inhibition and mechanism == "zero":
-        raise ValueError(
-            f"snnTorch's {kind} with inhibition, reset_mechanism='zero' and reset_delay=False has "
-            "no counterpart: it doubles potentials of neurons that lost; use reset_delay=True"
-        )
     elif mechanism == "subtract":
         notes.append(
             "the reset comes in the step of the spike, as in snnTorch with reset_delay=False: a "

@@ -57,11 +57,21 @@ def leaky(
         inhibition: Whether only the neuron furthest above its threshold spikes.
         surrogate: Derivative of the spike; snnTorch's default is `atan(alpha=2)`.
 
+    Raises:
+        ValueError: `inhibition` with `reset_mechanism="zero"` and without `reset_delay`, where
+            snnTorch 1.0 doubles the membrane potential of the neurons that don't spike.
+
     Example:
         >>> from neurojax.converters import snntorch
         >>> snntorch.leaky(beta=0.9).describe()
         'LIF decay 0.9'
     """
+    if inhibition and reset_mechanism == "zero" and not reset_delay:
+        raise ValueError(
+            "snnTorch's Leaky(inhibition=True, reset_mechanism='zero', reset_delay=False) doubles "
+            "the membrane potential of neurons that are above the threshold and don't spike; use "
+            "reset_delay=True, or reset_mechanism='subtract'"
+        )
     # Leaky zeroes the membrane before the input comes; the other neurons afterwards.
     late: bool | str = "before" if reset_mechanism == "zero" else True
     return LIF(

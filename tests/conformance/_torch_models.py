@@ -193,6 +193,17 @@ def _norse(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
     return _model(in_shape, neuron, aliases, **before)
 
 
+def _sinabs_reset(text: str) -> dict[str, Any]:
+    """Options of "MembraneSubtract()", "MembraneSubtract(0.5)", "MembraneReset(0.4)"."""
+    if text.startswith("MembraneReset"):
+        return {"reset": "value", "reset_value": membrane_reset_value(text)}
+    found = re.fullmatch(r"MembraneSubtract(?:\(\s*(?:subtract_value=)?([^()]*)\))?", text.strip())
+    if not found:
+        raise ValueError(f"no model of sinabs' {text}")
+    amount = found.group(1) or "None"
+    return {"reset": "subtract", "reset_value": None if amount == "None" else float(amount)}
+
+
 def _sinabs(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
     kind = peer.name.removesuffix("Recurrent").lower()
     makers = {"iaf": sinabs.iaf, "lif": sinabs.lif, "alif": sinabs.alif, "expleak": sinabs.exp_leak}
@@ -206,11 +217,8 @@ def _sinabs(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
         options["norm_input"] = given["norm_input"]
     if "spike_fn" in given:
         options["max_spikes"] = max_spikes(given["spike_fn"])
-    reset = given.get("reset_fn", "MembraneSubtract()")
-    if reset.startswith("MembraneReset"):
-        options |= {"reset": "value", "reset_value": membrane_reset_value(reset)}
-    elif reset not in ("MembraneSubtract()", "MembraneSubtract"):
-        raise ValueError(f"no model of sinabs' {reset}")
+    if kind != "expleak":
+        options |= _sinabs_reset(given.get("reset_fn", "MembraneSubtract()"))
     if kind != "expleak":
         options["surrogate"] = peer.surrogate("SingleExponential")
     neuron = makers[kind](**options)
