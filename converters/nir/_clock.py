@@ -107,7 +107,12 @@ def settled(value: np.ndarray) -> np.ndarray:
 def too_short(times: Times, clock: Clock, everything: Iterable[Times]) -> str:
     """Why a time constant can't be stepped by forward Euler, and what to do."""
     unit = "" if clock.time_unit == "steps" else f" {clock.time_unit}"
-    remedy = suggestion(clock, everything) or "use a smaller dt, or method='exact'"
+    remedy = "use a smaller dt"
+    if clock.time_unit != "steps":
+        remedy += " (snnTorch and SpikingJelly write for 1e-4 s, and presets of their names say so)"
+    remedy += ", or method='exact'"
+    if other := suggestion(clock, everything):
+        remedy += f"; {other}"
     return (
         f"{times.field} is {times.shortest:g}{unit} and dt {clock.step:g}{unit}; a forward Euler "
         f"step longer than the time constant oscillates: {remedy}"
