@@ -57,7 +57,7 @@ class Card:
             values = [f"    {name}: {value}" for name, value in self.parameters.items()]
             parts.append("\n".join(["parameters of neurons", *values]))
         if self.origins:
-            parts.append("\n".join(["origin", *(f"    {line}" for line in self.origins)]))
+            parts.append("\n".join(["origin, as imported", *(f"    {line}" for line in self.origins)]))
         parts.append("\n".join(f"{name}: {value}" for name, value in self.totals.items()))
         return "\n\n".join(parts)
 
@@ -78,7 +78,7 @@ class Card:
             parts.append(f"<p>{html.escape(name)}</p>{list_of(lines)}")
         for title, entries in (
             ("parameters of neurons", [f"{n}: {v}" for n, v in self.parameters.items()]),
-            ("origin", self.origins),
+            ("origin, as imported", self.origins),
             ("totals", [f"{n}: {v}" for n, v in self.totals.items()]),
         ):
             if entries:
