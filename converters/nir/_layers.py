@@ -90,10 +90,12 @@ class Reading:
         if not np.all(tau > 0):
             self.problems.append(f"{field} is {_worst(tau, tau <= 0)}; it must be > 0")
             return np.ones(())
-        times = Times(self.name, field, float(tau.min()), float(tau.max()))
-        self.times.append(times)
+        finite = tau[np.isfinite(tau)]
+        if finite.size:
+            self.times.append(Times(self.name, field, float(finite.min()), float(finite.max())))
         ratio = self.clock.ratio(tau)
-        per_tau = _range(1 / ratio)
+        with np.errstate(divide="ignore"):
+            per_tau = _range(1 / ratio)
         self.notes.append(f"{field} is {per_tau} time steps ({self.preset.method})")
         return ratio
 
@@ -124,6 +126,16 @@ def number(value: np.ndarray) -> Any:
     array = single(value)
     first = value.reshape(-1)[0]
     return float(first) if np.all(value == first) else array
+
+
+def _gain(weight: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """What a step takes of its input: weight part.
+
+    Exporters write r = tau / dt to say "a gain of 1", and so an infinite r without leak.
+    """
+    with np.errstate(invalid="ignore"):
+        gain = np.asarray(weight * part)
+    return settled(np.where(np.isinf(weight) & (part == 0), 1.0, gain))
 
 
 def _worst(value: np.ndarray, wrong: np.ndarray) -> str:
@@ -247,7 +259,7 @@ def _delay(reading: Reading) -> Layer:
 def _membrane(reading: Reading, tau: str, drive: np.ndarray | float = 1.0) -> dict[str, Any]:
     """The leaky membrane tau v' = (v_leak - v) + r x."""
     decay, part = reading.leak(tau)
-    gain = drive * (settled(reading.array("r") * part) if reading.preset.uses_r else 1.0)
+    gain = drive * (_gain(reading.array("r"), part) if reading.preset.uses_r else 1.0)
     return {
         "decay": number(decay),
         "gain": number(np.asarray(gain)),
@@ -271,7 +283,7 @@ def _cuba(reading: Reading) -> dict[str, Any]:
     """
     decay, part = reading.leak("tau_syn")
     w_in = reading.array("w_in", 1.0).astype(np.float64)
-    entry = {"filter": settled(w_in * part), "jump": w_in, "one": np.ones(())}
+    entry = {"filter": _gain(w_in, part), "jump": w_in, "one": np.ones(())}
     drive = entry[reading.preset.synapse]
     if np.any(drive != 1):
         reading.notes.append(

@@ -21,14 +21,16 @@ class Field(NamedTuple):
     ndim: int | None = None  # None: any
     optional: bool = False
     default: tuple[str, float] | None = None  # a field whose shape it takes, and its value
+    infinite: bool = False  # whether it may be infinite, where nothing leaks
 
 
 REAL = Field()
+LEAK = Field(infinite=True)
 INTEGERS = Field("integer")
 INTEGER = Field("integer", 0)
 BIAS = Field(ndim=1)
 V_RESET = Field(default=("v_threshold", 0.0))
-W_IN = Field(default=("v_leak", 1.0))
+W_IN = Field(default=("v_leak", 1.0), infinite=True)
 WINDOW = {"stride": INTEGERS, "padding": Field("padding"), "dilation": INTEGERS, "groups": INTEGER}
 POOL = {"kernel_size": INTEGERS, "stride": INTEGERS, "padding": INTEGERS}
 # Not written by `nir` where it is unknown, and not needed: the shape follows from the graph.
@@ -48,14 +50,14 @@ KINDS: dict[str, dict[str, Field]] = {
     "AvgPool2d": POOL,
     "Delay": {"delay": REAL},
     "I": {"r": REAL},
-    "LI": {"tau": REAL, "r": REAL, "v_leak": REAL},
-    "CubaLI": {"tau_syn": REAL, "tau_mem": REAL, "r": REAL, "v_leak": REAL, "w_in": W_IN},
+    "LI": {"tau": LEAK, "r": LEAK, "v_leak": REAL},
+    "CubaLI": {"tau_syn": LEAK, "tau_mem": LEAK, "r": LEAK, "v_leak": REAL, "w_in": W_IN},
     "IF": {"r": REAL, "v_threshold": REAL, "v_reset": V_RESET},
-    "LIF": {"tau": REAL, "r": REAL, "v_leak": REAL, "v_threshold": REAL, "v_reset": V_RESET},
+    "LIF": {"tau": LEAK, "r": LEAK, "v_leak": REAL, "v_threshold": REAL, "v_reset": V_RESET},
     "CubaLIF": {
-        "tau_syn": REAL,
-        "tau_mem": REAL,
-        "r": REAL,
+        "tau_syn": LEAK,
+        "tau_mem": LEAK,
+        "r": LEAK,
         "v_leak": REAL,
         "v_threshold": REAL,
         "v_reset": V_RESET,
@@ -101,7 +103,7 @@ def _problem(field: Field, value: Any) -> str:
         # Some exporters write integers as floats.
         if value.dtype.kind == "b" or not np.all(np.isfinite(value) & (value == np.round(value))):
             return f"holds {_what(value)}; it must hold integers"
-    elif not np.all(np.isfinite(value)):
+    elif not np.all(np.isfinite(value) | (field.infinite & (value == np.inf))):
         bad = int(np.sum(~np.isfinite(value)))
         return f"holds {bad} of {value.size} values that are NaN or infinite"
     if value.size == 0 and field.numbers == "real":

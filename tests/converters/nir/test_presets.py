@@ -54,7 +54,7 @@ def snntorch_nets(draw):
         modules.append(torch.nn.Linear(n, m, bias=draw(st.booleans())))
         kinds = ["Leaky", "RLeaky", "RLeaky one to one", "Synaptic"] + ["RSynaptic"] * late
         kind, _, one = draw(st.sampled_from(kinds)).partition(" ")
-        decay = st.sampled_from((0.0, 0.5, 0.75))
+        decay = st.sampled_from((0.0, 0.5, 0.75, 1.0))
         values = {"beta": draw(decay), "threshold": draw(st.sampled_from((0.5, 1.0, 1.25)))}
         if kind.endswith("Synaptic"):
             values["alpha"] = draw(decay)
