@@ -78,9 +78,15 @@ def from_torch(
     from neurojax.converters._tracing.importer import LEADS, Importer
 
     if not isinstance(module, torch.nn.Module):
-        raise TypeError(f"from_torch takes a torch.nn.Module, got {type(module).__name__}")
+        raise TypeError(
+            f"from_torch takes a torch.nn.Module, got {type(module).__name__}; with a state dict or "
+            "a file of one, build the network here, and load_parameters(network, ...) fills it"
+        )
     if (example_input is None) == (input_shape is None):
-        raise TypeError("from_torch: give either example_input or input_shape")
+        raise TypeError(
+            "from_torch: give either example_input, a tensor as you would call the model with, or "
+            "input_shape, the shape of one sample at one step"
+        )
     if time_axis is not None and time_axis != "auto" and time_axis not in LEADS:
         raise ValueError(
             f"from_torch: time_axis={time_axis!r} must be None, 0, 1, 'squeezed' or 'auto'"
