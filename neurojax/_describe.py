@@ -57,7 +57,9 @@ class Card:
             values = [f"    {name}: {value}" for name, value in self.parameters.items()]
             parts.append("\n".join(["parameters of neurons", *values]))
         if self.origins:
-            parts.append("\n".join(["origin, as imported", *(f"    {line}" for line in self.origins)]))
+            parts.append(
+                "\n".join(["origin, as imported", *(f"    {line}" for line in self.origins)])
+            )
         parts.append("\n".join(f"{name}: {value}" for name, value in self.totals.items()))
         return "\n\n".join(parts)
 
