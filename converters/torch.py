@@ -79,13 +79,13 @@ def from_torch(
 
     if not isinstance(module, torch.nn.Module):
         raise TypeError(
-            f"from_torch takes a torch.nn.Module, got {type(module).__name__}; with a state dict or "
-            "a file of one, build the network here, and load_parameters(network, ...) fills it"
+            f"from_torch takes a torch.nn.Module, got {type(module).__name__}; for a state dict "
+            "or a file, build the network here, and load_parameters(network, ...) fills it"
         )
     if (example_input is None) == (input_shape is None):
         raise TypeError(
-            "from_torch: give either example_input, a tensor as you would call the model with, or "
-            "input_shape, the shape of one sample at one step"
+            "from_torch: give either example_input or input_shape: a tensor as you would call the "
+            "model with, or the shape of one sample at one step"
         )
     if time_axis is not None and time_axis != "auto" and time_axis not in LEADS:
         raise ValueError(
