@@ -2,6 +2,7 @@
 
 import re
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -273,6 +274,14 @@ def test_a_chain_names_its_parts():
     (lines,) = card.equations.values()
     assert lines[0] == "i: leak and input: v <- 0.5 v + x" and lines[-1] == "s: output: y <- s"
     assert card.totals["neurons"] == "4"
+
+
+def test_layers_say_their_mode_and_integrators_their_number():
+    net = nj.Sequential((2,), norm=nj.BatchNorm(2), drop=nj.Dropout(0.5), li=nj.LI(decay=0.5))
+    what = lambda net: [row[1] for row in describe(net).layers[1:3]]  # noqa: E731
+    assert what(net) == ["BatchNorm 2, training", "Dropout 0.5, training"]
+    assert what(eqx.nn.inference_mode(net)) == ["BatchNorm 2, inference", "Dropout 0.5, inference"]
+    assert list(describe(net).equations) == ["li: LI, 2 neurons"]
 
 
 def test_html_is_escaped():
