@@ -35,6 +35,10 @@ def _adaptive_cuba(p: Fields, state: Any, x: Tensor) -> tuple[Any, Tensor]:
     return sinabs.AdaptiveCubaState(behind.v, behind.b, i), spikes
 
 
+def _own_reset_init(p: Fields, filled: Any) -> Any:
+    return p.neuron.init(filled.like)
+
+
 def _own_reset(p: Fields, state: Any, x: Tensor) -> tuple[Any, Tensor]:
     state, spikes = p.neuron.step(state, x)
     if p.subtract:
@@ -80,7 +84,7 @@ def _crop(p: Fields, state: Any, x: Tensor) -> tuple[Any, Tensor]:
 FAMILIES: dict[type[Layer], Program] = {
     SynapseFilter: Program(_filter, lambda p, filled: filled(0.0)),
     sinabs.AdaptiveCubaLIF: Program(_adaptive_cuba, _adaptive_cuba_init, _adaptive_cuba_prepare),
-    sinabs.OwnReset: Program(_own_reset, lambda p, filled: p.neuron.init(filled.like)),
+    sinabs.OwnReset: Program(_own_reset, _own_reset_init),
     sinabs.Feedback: Program(_feedback, _feedback_init),
     sinabs.Rounded: Program(lambda p, state, x: (state, _Whole.apply(x, p.to))),
     sinabs.Crop: Program(_crop),
