@@ -111,6 +111,9 @@ def _index(fold: Fold, record: Record) -> None:
         index: Any = (*[slice(None)] * dim, argument(record, 2, "index"))
     else:
         index = record.args[1] if isinstance(record.args[1], tuple) else (record.args[1],)
+    if Ellipsis in index:
+        i, used = index.index(Ellipsis), sum(item is not None for item in index) - 1
+        index = (*index[:i], *[slice(None)] * (len(x.shape) - used), *index[i + 1 :])
     if tag is None:
         fold.problem(record, "indexes a constant with a value that depends on the input")
         return
@@ -120,9 +123,7 @@ def _index(fold: Fold, record: Record) -> None:
         return
     axis = next((i for i, item in enumerate(index) if isinstance(item, int)), None)
     rest = [item for i, item in enumerate(index) if i != axis]
-    whole = all(
-        item is Ellipsis or (isinstance(item, slice) and item == slice(None)) for item in rest
-    )
+    whole = all(isinstance(item, slice) and item == slice(None) for item in rest)
     if isinstance(tag, Trace) and axis == 0 and whole:
         fold.set(output, State(tag.node, tag.path, axis_from(index[0], x.shape[0])))
         return

@@ -206,7 +206,7 @@ def copy_of(module: Any) -> Any:
     memo: dict[int, Any] = {}
     own_copies = []
     for child in module.modules():
-        cls = type(child)
+        cls: Any = type(child)
         if hasattr(cls, "__deepcopy__") and not cls.__module__.startswith("torch."):
             own_copies.append(child)
         # torch refuses to copy results of a computation, such as a membrane after training.
@@ -216,7 +216,8 @@ def copy_of(module: Any) -> Any:
     try:
         # sinabs' way of copying fails on some of its modules and forgets what subclasses add.
         for child in reversed(own_copies):
-            memo[id(child)] = new = type(child).__new__(type(child))
+            cls = type(child)
+            memo[id(child)] = new = cls.__new__(cls)
             vars(new).update(copy.deepcopy(vars(child), memo))
         result = copy.deepcopy(module, memo)
     except Exception as error:

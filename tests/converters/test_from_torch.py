@@ -4,7 +4,6 @@ Weights lie on a grid on which float32 is exact, so that outputs are compared wi
 """
 
 import copy
-import warnings
 
 import numpy as np
 import pytest
@@ -15,41 +14,12 @@ from torch import nn
 import neurojax as nj
 from neurojax.converters import Converted, register
 from neurojax.converters.torch import from_torch
+from tests.converters._imports import at_once, check_equal
 from tests.converters._live import fill_on_grid, outputs_of, peer, spikes_in
 
 neuron = peer("spikingjelly.activation_based.neuron")
 layer = peer("spikingjelly.activation_based.layer")
 functional = peer("spikingjelly.activation_based.functional")
-
-
-def step_by_step(module, inputs):
-    """Outputs of a module that is called once a step with [batch, ...]."""
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        outputs = [copied(torch.as_tensor(x)) for copied in [fresh(module)] for x in inputs]
-    return np.stack([y.numpy() for y in outputs])
-
-
-def at_once(module, inputs):
-    """Output of a module that is given all steps."""
-    with torch.no_grad():
-        return fresh(module)(torch.as_tensor(inputs)).numpy()
-
-
-def fresh(module):
-    return copy.deepcopy(module).eval()
-
-
-def check_equal(module, shape, run=step_by_step, seed=0, **options):
-    """Imports, runs, compares; returns the network."""
-    rng = np.random.default_rng(seed)
-    fill_on_grid(module, rng)
-    network = from_torch(module, input_shape=shape, **options)
-    inputs = spikes_in(rng, 6, 4, shape)
-    expected = run(module, inputs)
-    np.testing.assert_array_equal(outputs_of(network, inputs), expected)
-    assert np.ptp(expected) > 0, "an output that never changes proves little"
-    return network
 
 
 class Residual(nn.Module):
@@ -152,7 +122,7 @@ def test_several_inputs_and_outputs(given):
     assert network.outputs == ("spikes", "other", "add")
     inputs = {"image": spikes_in(rng, 5, 3, (3,)), "sound": spikes_in(rng, 5, 3, (2,))}
     outputs = nj.simulate(network, inputs).outputs
-    copied = fresh(module)
+    copied = copy.deepcopy(module).eval()
     with torch.no_grad():
         for t in range(5):
             expected = copied(*(torch.as_tensor(inputs[n][t]) for n in ("image", "sound")))

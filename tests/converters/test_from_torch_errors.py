@@ -54,16 +54,17 @@ def test_all_findings_come_at_once():
     message = refused(
         module,
         "Model can't be imported; 4 findings",
-        "'act' (torch.Softsign): torch.Softsign has no converter; the nearest that has one is",
-        "'custom' (tests.Custom): torch's sigmoid is not supported"
-        if False
-        else "Custom): torch's",
+        "'act' (torch.Softsign): torch.Softsign has no converter",
+        "the nearest that has one is torch.ReLU;",
+        "'norm' (torch.LayerNorm): torch.LayerNorm has no converter; write one",
+        "modules of torch that are known: AdaptiveAvgPool1d, ",
+        "Custom): torch's",
         "sigmoid is not supported",
         "write a converter for Custom and @register it",
         "forward: torch's exp is not supported",
     )
     assert "'fc'" not in message
-    assert len(message.splitlines()) == 6
+    assert len(message.splitlines()) == 7
 
 
 def depends_on_data(self, x):
@@ -350,3 +351,65 @@ def test_nothing_random_is_left_behind():
     before = torch.get_rng_state()
     refused(module, "draws random numbers")
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_one_cause_is_one_finding():
+    """What follows from a state that is lost is not reported again."""
+
+    def forward(self, x):
+        spikes, _ = self.lif1(self.fc1(x), self.lif1.init_leaky())
+        return self.lif2(self.fc2(spikes))
+
+    module = model(
+        forward,
+        fc1=nn.Linear(4, 4),
+        lif1=snn.Leaky(beta=0.5),
+        fc2=nn.Linear(4, 4),
+        lif2=snn.Leaky(beta=0.5, init_hidden=True),
+    )
+    message = refused(module, "1 finding", "'lif1' (snntorch.Leaky): snntorch.Leaky starts anew")
+    assert len(message.splitlines()) == 2
+
+
+def test_refused_neurons_are_found_behind_others():
+    refused(
+        nn.Sequential(nn.LayerNorm(4), neuron.KLIFNode()),
+        "torch.LayerNorm has no converter; write one",
+        "SpikingJelly's KLIFNode scales and rectifies its membrane",
+    )
+
+
+def test_a_mean_over_samples():
+    def forward(self, x):
+        return self.spikes(self.fc(x)).mean(0)
+
+    module = model(forward, fc=nn.Linear(4, 4), spikes=neuron.IFNode())
+    refused(module, "mean over axes [0] of [batch, ...] mixes samples; if one of them is time")
+
+
+def test_hooks_may_look_but_not_change():
+    seen = []
+    module = nn.Sequential(nn.Linear(4, 3))
+    module[0].register_forward_hook(lambda module, x, y: seen.append(y.abs().sum().item()))
+    assert from_torch(module, input_shape=(4,)).names == ("0",) and seen
+    module[0].register_forward_hook(lambda module, x, y: 2 * y)
+    refused(module, "'0' (torch.Linear): has a hook that changes what goes in or comes out")
+
+
+def test_blocks_of_lava_dl_have_time_last():
+    block = type("Dense", (nn.Linear,), {"__module__": "lava.lib.dl.slayer.block.cuba"})(4, 3)
+    refused(nn.Sequential(block), "have time last", "'0'", "slayer.from_blocks")
+
+
+def test_another_class_of_a_known_name():
+    cls = type("LIFNode", (nn.Module,), {"__module__": "spikingjelly.activation_based.examples.x"})
+    cls.forward = lambda self, x: x
+    refused(nn.Sequential(cls()), "its converter can't read it (AttributeError: 'LIFNode' object")
+
+
+def test_progress(capsys):
+    module = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+    from_torch(module, input_shape=(4,), progress=True)
+    assert "checking" in capsys.readouterr().err
+    from_torch(module, input_shape=(4,))
+    assert not capsys.readouterr().err

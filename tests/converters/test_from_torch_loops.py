@@ -1,7 +1,6 @@
 """Loops over time in Python, the usual way of snnTorch and Norse, fold into one step."""
 
-import copy
-import warnings
+import functools as ft
 
 import hypothesis.strategies as st
 import numpy as np
@@ -12,6 +11,8 @@ from torch import nn
 
 import neurojax as nj
 from neurojax.converters.torch import from_torch
+from tests.converters import _imports
+from tests.converters._imports import at_once, torch_outputs
 from tests.converters._live import fill_on_grid, outputs_of, peer, spikes_in
 
 snn = peer("snntorch")
@@ -20,22 +21,10 @@ sinabs = peer("sinabs.layers")
 neuron = peer("spikingjelly.activation_based.neuron")
 
 
-def torch_outputs(module, inputs, *args):
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return copy.deepcopy(module).eval()(torch.as_tensor(inputs), *args)
-
-
 def check_equal(module, shape, *, axis=0, pick=lambda outputs: outputs, **options):
     """Imports, runs, compares the recording that the module returns; returns the network."""
-    rng = np.random.default_rng(0)
-    fill_on_grid(module, rng)
-    network = from_torch(module, input_shape=shape, **options)
-    inputs = spikes_in(rng, 6, 4, shape)
-    expected = pick(torch_outputs(module, inputs.swapaxes(0, axis))).numpy().swapaxes(0, axis)
-    np.testing.assert_array_equal(outputs_of(network, inputs), expected)
-    assert np.ptp(expected) > 0
-    return network
+    run = ft.partial(at_once, axis=axis, pick=pick)
+    return _imports.check_equal(module, shape, run, **options)
 
 
 class Snn(nn.Module):

@@ -4,7 +4,15 @@ import pytest
 
 import neurojax as nj
 from neurojax.converters import Converted, register
-from neurojax.converters._registry import convert, converter_of, kind_of, nearest_kind
+from neurojax.converters._registry import (
+    convert,
+    converter_of,
+    is_refused,
+    kind_of,
+    known_kinds,
+    nearest_kind,
+    refuse,
+)
 
 
 class Base:
@@ -76,3 +84,36 @@ def test_unknown_modules_and_kinds():
     for wrong in ("Leaky", 3, None):
         with pytest.raises(TypeError, match="neither a class nor a text"):
             register(wrong)
+
+
+def named(name, module):
+    return type(name, (), {"__module__": module, "__qualname__": name})()
+
+
+def test_the_nearest_kind_can_come_in():
+    @register("zoo.Zebra")
+    def zebra(module, in_shape):
+        return nj.LIF(tau=2.0)
+
+    @refuse("zoo.Zebroid")
+    def zebroid(module, in_shape):
+        raise ValueError("Zebroids are not zebras")
+
+    assert is_refused(named("Zebroid", "zoo.animals"))
+    assert not is_refused(named("Zebra", "zoo.animals")) and not is_refused(named("Cow", "zoo"))
+    assert nearest_kind(named("Zebroids", "zoo.animals")) == "zoo.Zebra"
+    assert nearest_kind(named("Cow", "zoo.animals")) == ""
+    assert known_kinds("zoo") == ["Zebra"]
+
+
+def test_two_classes_of_one_name():
+    @register("twins.Norm")
+    def first(module, in_shape):
+        return nj.Scale(1.0)
+
+    @register("twins.other.Norm")
+    def second(module, in_shape):
+        return nj.Scale(2.0)
+
+    assert converter_of(named("Norm", "twins.one")) is first
+    assert converter_of(named("Norm", "twins.other")) is second
