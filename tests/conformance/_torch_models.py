@@ -55,7 +55,7 @@ Numbers = Mapping[str, jax.Array]
 DEFAULTS: dict[str, dict[str, float]] = {
     "spikingjelly": {"v_threshold": 1.0, "v_reset": 0.0, "tau": 2.0, "init_tau": 2.0},
     "snntorch": {"threshold": 1.0},
-    "norse": {},  # the functions have them
+    "norse": {},  # read from the functions
     "sinabs": {"spike_threshold": 1.0, "adapt_scale": 1.8},
 }
 
@@ -154,7 +154,11 @@ def _spikingjelly(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
 def _snntorch(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
     kind = peer.name.lower()
     options: dict[str, Any] = {"surrogate": peer.surrogate("atan"), "threshold": n["threshold"]}
-    options |= {key: n[key] for key in ("alpha", "beta", "graded_spikes_factor") if key in n}
+    options |= {
+        key: n[key]
+        for key in ("alpha", "beta", "graded_spikes_factor", "R", "C", "time_step")
+        if key in n
+    }
     given = dict(peer.options)
     options |= {key: given[key] for key in ("reset_mechanism", "inhibition") if key in given}
     if kind.startswith("r"):
@@ -187,7 +191,14 @@ def _norse(peer: Peer, n: Numbers, in_shape: tuple[int, ...]) -> Model:
     # A record has more than the call needed: the time step of an IAFCell, say.
     function = functions[peer.name]
     known = inspect.signature(function).parameters
-    neuron = function(**{key: value for key, value in given.items() if key in known})
+    # A number that the record leaves out flows in like the others, which it is compared with.
+    usual = {
+        key: jnp.float32(p.default)
+        for key, p in known.items()
+        if isinstance(p.default, float) and key != "alpha"
+    }
+    taken = {key: value for key, value in given.items() if key in known}
+    neuron = function(**usual | taken)
     without_current = ("LIFBoxCell", "LIBoxCell", "IAFCell")
     aliases = {"v": "v"} if peer.name in without_current else {"v": "v", "i": "i"}
     return _model(in_shape, neuron, aliases, **before)
