@@ -36,10 +36,10 @@ def pieces_of(layer: Layer, shape: Shape, steps: Steps) -> Pieces:
 
 def _unknown(layer: Layer) -> str:
     name = type(layer).__name__
+    if type(layer).__module__.startswith("neurojax.chips"):
+        return f"NIR has no {name}, a layer of a chip; export a network of real-valued layers"
     if name in _REMEDIES:
         return f"NIR has no {name}; {_REMEDIES[name]}"
-    if type(layer).__module__.startswith("neurojax.chips"):
-        return f"NIR has no {name}, a layer of a chip; export the network as it was before"
     known: list[type] = [*_NEURONS, *_MAKERS]
     return f"NIR has no node for {name}; {nearest(name, [cls.__name__ for cls in known])}"
 

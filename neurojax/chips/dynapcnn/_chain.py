@@ -14,6 +14,7 @@ import numpy as np
 from neurojax._layer import Layer, Shape
 from neurojax._network import Network
 from neurojax.chips._mapped import Problem
+from neurojax.chips.dynapcnn._order import order_of
 from neurojax.layers import (
     AvgPool2d,
     BatchDropout,
@@ -67,66 +68,6 @@ class Chain:
     blocks: list[Block]
     dropped: list[str]  # layers without an effect on the chip
     flatten: str | None  # a Flatten behind the last block, which shapes the output
-
-
-def order_of(network: Network, problems: list[Problem]) -> list[str]:
-    """Names from input to output; problems for everything that makes it no chain."""
-    count = len(problems)
-    if len(network.inputs) > 1:
-        names = ", ".join(f"'{name}'" for name in network.inputs)
-        problems.append(
-            Problem(
-                "network",
-                f"it has {len(network.inputs)} inputs ({names})",
-                "a chain with one input can be mapped so far",
-                "concatenate the inputs along the features before they enter the network",
-            )
-        )
-    for edge in network.edges:
-        if edge.recurrent:
-            problems.append(
-                Problem(
-                    edge.target,
-                    f"it receives the recurrent edge {edge}",
-                    "loops may dead-lock the chip and are not routed",
-                    "remove the edge, or unroll it into layers",
-                )
-            )
-    for name in [*network.inputs, *network.names]:
-        targets = [edge.target for edge in network.outgoing(name) if not edge.recurrent]
-        if len(targets) > 1:
-            problems.append(
-                Problem(
-                    name if name in network else "network",
-                    f"'{name}' feeds {len(targets)} layers ({', '.join(targets)})",
-                    "branches are not routed yet; a chain can be mapped (the chip itself can "
-                    "send a core's spikes to two cores)",
-                    "make the network a chain",
-                )
-            )
-    for name in network.names:
-        sources = [edge.source for edge in network.incoming(name) if not edge.recurrent]
-        if len(sources) > 1:
-            problems.append(
-                Problem(
-                    name,
-                    f"it has {len(sources)} inputs ({', '.join(sources)})",
-                    "merges are not routed yet; a chain can be mapped",
-                    "make the network a chain",
-                )
-            )
-    last = network.names[-1]
-    if network.outputs != (last,):
-        outputs = ", ".join(f"'{name}'" for name in network.outputs)
-        problems.append(
-            Problem(
-                "network",
-                f"its outputs are {outputs}",
-                f"only the end of the chain, '{last}', can be the output so far",
-                "read other layers with probes, or with the monitor of their cores",
-            )
-        )
-    return [] if len(problems) > count else list(network.names)
 
 
 def read(network: Network, problems: list[Problem]) -> Chain:
@@ -248,11 +189,11 @@ def read(network: Network, problems: list[Problem]) -> Chain:
             seen_map = out if len(out) == 3 else (*out, 1, 1)
     if block is not None and block.neuron is None:
         problems.append(_no_neurons(block))
-    for name, factor in factors:
+    for name, left in factors:
         problems.append(
             Problem(
                 name,
-                f"a factor {factor:g} with no weights behind it",
+                f"a factor {left:g} with no weights behind it",
                 "an event has no size; factors go into weights",
                 "remove it, and scale the outputs of the run",
             )
@@ -303,6 +244,11 @@ def _unsupported(name: str, layer: Layer) -> Problem:
         legal, remedy = "cores sum over a window", "use SumPool2d or AvgPool2d"
     elif kind == "Core":
         legal, remedy = "it is a core of the chip already", "map the network that it was made from"
+    elif type(layer).__module__.startswith("neurojax.chips"):
+        legal, remedy = "it is a layer of another chip", "map a network of real-valued layers"
+    elif kind == "Quantised":
+        legal = "the mapping quantises to the chip's integers itself"
+        remedy = "put the parameters on their grids: neurojax.quantise.bake(network)"
     elif type(layer).__module__.startswith("neurojax.neurons"):
         legal = "its neurons integrate and fire, without leak, current or adaptation"
         remedy = "use IAF, and train with it"

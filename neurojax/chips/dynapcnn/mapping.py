@@ -32,12 +32,12 @@ from neurojax.chips.dynapcnn._checks import (
 )
 from neurojax.chips.dynapcnn._origin import Origin, provenance_of
 from neurojax.chips.dynapcnn._surrogate import InSteps
+from neurojax.chips.dynapcnn._weights import core_weights
 from neurojax.chips.dynapcnn.discretise import Discretised, discretise
 from neurojax.chips.dynapcnn.dynamics import Core
 from neurojax.chips.dynapcnn.memory import Memory, memory_of
 from neurojax.chips.dynapcnn.spec import LAST_THRESHOLD_LOW, ChipSpec, spec
-from neurojax.layers import BatchNorm, Conv2d
-from neurojax.layers.fold import Normalisation, fold_parameters
+from neurojax.layers import Conv2d
 from neurojax.surrogate import Surrogate
 
 
@@ -136,8 +136,7 @@ def _map_block(
     problems.extend(check_weights(block, chip))
     notes: list[str] = []
     gain = gain_of(block, problems)
-    weight, bias = _weights(block, gain, rescale, notes)
-    weight, bias = _scaled(block, weight, bias, notes)
+    weight, bias = core_weights(block, gain, rescale, notes)
     problems.extend(check_finite("weights", weight, block.weights_name))
     problems.extend(check_finite("bias", bias, block.weights_name))
     if block.neuron is None:
@@ -187,59 +186,6 @@ def _map_block(
         notes=tuple(notes),
     )
     return origin, _core(block, held, options)
-
-
-def _weights(
-    block: Block, gain: np.ndarray, rescale: float, notes: list[str]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Weights and bias of a block as a convolution, folded and rescaled, in float32."""
-    layer = block.weights
-    weight = np.asarray(layer.weight, np.float32)
-    bias = None if layer.bias is None else np.asarray(layer.bias, np.float32)
-    if block.norm is not None:
-        weight, bias = _fold(weight, bias, block.norm)
-        norm_name = block.made_of[block.made_of.index(block.weights_name) + 1]
-        notes.append(f"'{norm_name}' is folded into '{block.weights_name}'")
-    if block.flat:
-        weight = weight.reshape(-1, *block.in_shape)
-        if block.in_shape[1:] != (1, 1):
-            size = "x".join(str(n) for n in block.in_shape[1:])
-            notes.append(f"'{block.weights_name}' is a convolution with a kernel of {size}")
-    if np.any(gain != 1):
-        weight = weight * gain.reshape(-1, *(1,) * (weight.ndim - 1))
-        bias = None if bias is None else bias * gain
-        notes.append(
-            f"the input gain of '{block.name}' is in the weights of '{block.weights_name}'"
-        )
-    if rescale != 1:
-        weight = weight * np.float32(rescale)
-        notes.append(
-            f"the factor {rescale:.6g} of the average pooling before '{block.weights_name}' is in "
-            "its weights"
-        )
-    return weight, bias
-
-
-def _scaled(
-    block: Block, weight: np.ndarray, bias: np.ndarray | None, notes: list[str]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Weights and bias with the factors of Scale layers next to them."""
-    for name, factor in (*block.before, *block.behind):
-        weight = weight * np.float32(factor)
-        notes.append(f"the factor {factor:.6g} of '{name}' is in '{block.weights_name}'")
-    for _, factor in block.behind:
-        bias = None if bias is None else bias * np.float32(factor)
-    return weight, bias
-
-
-def _fold(
-    weight: np.ndarray, bias: np.ndarray | None, norm: BatchNorm
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and bias that include a batch norm in inference."""
-    arrays = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    mean, var, gamma, beta = (None if a is None else np.asarray(a, np.float32) for a in arrays)
-    known = Normalisation(mean, var, norm.eps, gamma, beta)
-    return fold_parameters(weight, bias, known)
 
 
 def _check_discretised(

@@ -17,6 +17,7 @@ from neurojax.layers import (
     Flatten,
     Linear,
     MaxPool2d,
+    Scale,
     SumPool2d,
 )
 from neurojax.neurons import IAF, LI, LIF
@@ -143,7 +144,13 @@ def test_what_a_threshold_must_be_at_least():
         ({"a": conv(), "b": SumPool2d(2), "c": iaf()}, "b", "pooling between"),
         ({"a": conv(), "b": LIF(tau=5.0)}, "b", "a LIF layer"),
         ({"a": conv(), "b": LI(tau=5.0)}, "b", "a LI layer"),
+        ({"a": conv(), "b": nj.chips.loihi.ShiftNorm(2), "c": iaf()}, "b", "a ShiftNorm layer"),
+        ({"a": conv(), "b": LIF(decay=1.0, v_rest=0.5)}, "b", "a LIF layer"),
         ({"a": conv(), "b": iaf(), "c": BatchNorm(2)}, "c", "BatchNorm that does not follow"),
+        ({"a": conv(), "b": Scale(2.0), "c": BatchNorm(2), "d": iaf()}, "c", "does not follow"),
+        ({"a": conv(), "b": Scale(jnp.array([1.0, 2]).reshape(2, 1, 1)), "c": iaf()}, "b", "2 val"),
+        ({"a": conv(), "b": Flatten(), "c": iaf()}, "b", "Flatten between"),
+        ({"a": conv(), "b": iaf(), "c": Scale(0.5), "d": AvgPool2d(2)}, "c", "no weights behind"),
     ],
 )
 def test_order_of_layers(layers, layer, found):

@@ -366,7 +366,7 @@ def test_layers_without_a_node_are_refused_even_so():
         "layer 'own': NIR has no node for Mine",
         "layer 'pads': its padding ((0, 1), (1, 0)) differs",
         "layer 'mean': count_padding=False",
-        "layer 'norms': NIR has no ShiftNorm, a layer of a chip; export",
+        "layer 'norms': NIR has no ShiftNorm, a layer of a chip; export a network of real",
         "layer 'adapts': NIR has no AdaptiveLIF",
         "layer 'never': decay is 1: an infinite time constant for some",
         "layer 'fast': decay is -0.5: a time constant shorter than a time step",
