@@ -29,3 +29,22 @@ from neurojax.converters.parameters import (
 )
 from neurojax.converters.to_torch import network_of as network_of, to_torch as to_torch
 from neurojax.converters.torch import from_torch as from_torch
+
+# Without the modules: `import *` must not put ours in the place of a user's torch, nir or sinabs.
+__all__ = [
+    "OUTPUT",
+    "Converted",
+    "Loaded",
+    "ParameterReport",
+    "ann_to_snn",
+    "from_nir",
+    "from_torch",
+    "fuse_batch_norm",
+    "load_parameters",
+    "load_state_dict",
+    "map_from",
+    "network_of",
+    "register",
+    "to_nir",
+    "to_torch",
+]
