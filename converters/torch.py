@@ -89,8 +89,8 @@ def from_torch(
         )
     if time_axis is not None and time_axis != "auto" and time_axis not in LEADS:
         raise ValueError(
-            f"from_torch: time_axis={time_axis!r} must be None, 0, 1, 'squeezed' or 'auto'; for time "
-            "last (lava-dl) use neurojax.converters.slayer.from_blocks"
+            f"from_torch: time_axis={time_axis!r} must be None, 0, 1, 'squeezed' or 'auto'; for "
+            "time last (lava-dl) use neurojax.converters.slayer.from_blocks"
         )
     if (network := network_of(module)) is not None:
         return network
