@@ -143,7 +143,7 @@ def test_spikingjelly(drawn, dt, seed):
     np.testing.assert_array_equal(outputs_of(network, x), run_torch(net, x))
 
 
-def norse_cell(kind, draw):
+def norse_cell(kind, draw, v_reset):
     """A Norse cell whose decays are dyadic at dt = 2**-10 s."""
     rate = st.sampled_from((256.0, 512.0))
     values = {"v_leak": draw(st.sampled_from((0.0, 0.25)))}
@@ -154,7 +154,7 @@ def norse_cell(kind, draw):
     if kind == "IAFCell":
         del values["v_leak"]
     if kind != "LIBoxCell":
-        values["v_th"] = draw(st.sampled_from((0.25, 0.5)))
+        values |= {"v_th": draw(st.sampled_from((0.25, 0.5))), "v_reset": v_reset}
     parameters = getattr(norse, kind.removesuffix("Cell") + "Parameters")
     p = parameters(**{name: torch.tensor(value) for name, value in values.items()})
     return getattr(norse, kind)(p, **({} if kind == "IAFCell" else {"dt": 2.0**-10}))
@@ -162,21 +162,21 @@ def norse_cell(kind, draw):
 
 @st.composite
 def norse_nets(draw):
-    sizes = draw(widths)
+    sizes, v_reset = draw(widths), draw(st.sampled_from((0.0, -0.125)))
     modules = []
     for n, m in itertools.pairwise(sizes):
         modules.append(torch.nn.Linear(n, m, bias=draw(st.booleans())))
         kinds = ("LIFCell", "LIFBoxCell", "IAFCell")
-        modules.append(norse_cell(draw(st.sampled_from(kinds)), draw))
+        modules.append(norse_cell(draw(st.sampled_from(kinds)), draw, v_reset))
     if draw(st.booleans()):
-        modules += [torch.nn.Linear(sizes[-1], 2), norse_cell("LIBoxCell", draw)]
-    return norse.SequentialState(*modules), sizes[0]
+        modules += [torch.nn.Linear(sizes[-1], 2), norse_cell("LIBoxCell", draw, v_reset)]
+    return norse.SequentialState(*modules), sizes[0], v_reset
 
 
 @settings(max_examples=10)
 @given(norse_nets(), seeds)
 def test_norse(drawn, seed):
-    net, features = drawn
+    net, features, v_reset = drawn
     rng = np.random.default_rng(seed)
     fill_on_grid(net, rng, 2.0)
     x = spikes_in(rng, STEPS, BATCH, (features,))
@@ -189,7 +189,7 @@ def test_norse(drawn, seed):
         y, state = net(x_t, state)
         return y
 
-    network = from_nir(graph, preset="norse", dt=2.0**-10)
+    network = from_nir(graph, preset=presets.norse(v_reset=v_reset), dt=2.0**-10)
     np.testing.assert_array_equal(outputs_of(network, x), run_torch(step, x))
 
 
@@ -245,6 +245,34 @@ def test_sinabs_lower_bound():
     ours, y = run_sinabs(modules, 3, x)
     np.testing.assert_array_equal(ours(presets.sinabs(min_v_mem=-1.0)), y)
     assert (ours("sinabs") != y).any()
+
+
+@pytest.mark.parametrize(
+    "spike_fn, reset_fn, options",
+    [
+        ("SingleSpike", "MembraneSubtract", {"max_spikes": 1}),
+        ("MaxSpike", "MembraneReset", {"max_spikes": 2, "reset": "zero"}),
+    ],
+)
+def test_sinabs_spike_and_reset_functions(spike_fn, reset_fn, options):
+    activation = peer("sinabs.activation")
+    function = getattr(activation, spike_fn)
+    rng = np.random.default_rng(0)
+    layer = sl.IAFSqueeze(
+        batch_size=BATCH,
+        spike_fn=function(2) if spike_fn == "MaxSpike" else function,
+        reset_fn=getattr(activation, reset_fn)(),
+    )
+    modules = [torch.nn.Linear(3, 16), layer]
+    fill_on_grid(modules[0], rng, 3.0)
+    ours, y = run_sinabs(modules, 3, on_grid(rng, (STEPS, BATCH, 3), 2.0))
+    np.testing.assert_array_equal(ours(presets.sinabs(**options)), y)
+    assert (ours("sinabs") != y).any()
+
+
+def test_sinabs_resets_are_checked():
+    with pytest.raises(ValueError, match="must be 'subtract' or 'zero'"):
+        presets.sinabs(reset="soft")
 
 
 # spyx, Rockpool and jaxsnn are not installed: their equations, as read in their sources.
