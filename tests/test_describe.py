@@ -13,6 +13,8 @@ from hypothesis import given, settings, strategies as st
 import neurojax as nj
 from neurojax._describe import describe
 from neurojax.chips import dynapcnn
+from neurojax.converters import spikingjelly
+from neurojax.converters.sinabs import _layers as sinabs_layers
 from neurojax.neurons._equations import equations_of
 from tests._random_neurons import SPIKING, random_neuron
 
@@ -132,6 +134,27 @@ def test_the_equations_are_what_the_neuron_computes(layer, seed):
     expected, held = run(layer, x)
     np.testing.assert_array_equal(y, expected, err_msg="\n".join(equations_of(layer)))
     np.testing.assert_array_equal(state["v"], held.v[0])
+
+
+_IAF = nj.IAF(reset="none", threshold=0.5, max_spikes=None)
+OF_OTHERS = [
+    spikingjelly.SynapseFilter(decay=0.75),
+    spikingjelly.SynapseFilter(decay=jnp.full(N, 0.75)),
+    sinabs_layers.OwnReset(_IAF, 0.25, subtract=True, v_min=-1.0),
+    sinabs_layers.OwnReset(_IAF, 0.25, subtract=False),
+    sinabs_layers.AdaptiveCubaLIF(
+        nj.AdaptiveLIF(decay=0.5, decay_adapt=0.5, threshold=0.75), decay_syn=0.5, compounding=True
+    ),
+]
+
+
+@pytest.mark.parametrize("layer", OF_OTHERS, ids=lambda layer: layer.describe())
+def test_the_equations_of_other_libraries_layers(layer):
+    x = np.random.default_rng(0).integers(-4, 9, (STEPS, N)) / 4
+    y, _ = carried_out(layer, x, {"i": np.zeros(N)} | first_state(layer))
+    expected, _ = run(layer, x)
+    np.testing.assert_array_equal(y, expected, err_msg="\n".join(equations_of(layer)))
+    assert len(np.unique(expected)) > 1
 
 
 TIMES = [

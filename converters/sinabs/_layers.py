@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,6 +12,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from neurojax import fixed_point
 from neurojax._layer import Layer, Shape, State, check_shape, constants_to_floats, parameter
+from neurojax.neurons._equations import equations_of
 from neurojax.neurons._leak import decay_factor
 from neurojax.neurons._neuron import Parameter
 from neurojax.neurons.adaptive import AdaptiveState
@@ -64,6 +66,19 @@ class AdaptiveCubaLIF(Layer):
     def describe(self) -> str:
         return f"{self.neuron.describe()} with a synaptic current"
 
+    def equations(self) -> tuple[str, ...]:
+        plain = constants_to_floats(self)
+        membrane = constants_to_floats(self.neuron)
+        factors = [decay_factor(plain.tau_syn, plain.decay_syn, 1.0, "exact")]
+        if self.compounding:
+            kept = decay_factor(membrane.tau, membrane.decay, membrane.dt, membrane.method)
+            factors.append(1 - kept)
+        if any(eqx.is_array(factor) for factor in factors):
+            return ()  # learned time constants of two layers have one name in formulas
+        product = f"{math.prod(factors):.9g}"
+        current = f"synaptic current: i <- {product} (i + x)"
+        return (current, "into the membrane: x <- i", *equations_of(self.neuron))
+
 
 class OwnReset(Layer):
     """A neuron with `reset="none"` whose reset comes from here, and so the bound after it.
@@ -105,6 +120,19 @@ class OwnReset(Layer):
 
     def describe(self) -> str:
         return f"{self.neuron.describe()} with its own reset"
+
+    def equations(self) -> tuple[str, ...]:
+        if not (lines := equations_of(self.neuron)):
+            return ()
+        value = "value" if eqx.is_array(self.value) else f"{float(self.value):.7g}"
+        if self.subtract:
+            own = [f"reset: v <- v - {value} s"]
+        else:
+            own = ["reset: v <- 0 where s > 0", f"in every step: v <- v + {value}"]
+        if self.v_min is not None:
+            bound = "v_min" if eqx.is_array(self.v_min) else f"{float(self.v_min):.7g}"
+            own.append(f"lower bound: v <- max(v, {bound})")
+        return (*lines, *own)
 
 
 class FeedbackState(NamedTuple):

@@ -221,6 +221,11 @@ class SynapseFilter(Layer):
     def out_shape(self, in_shape: Shape) -> Shape:
         return tuple(in_shape)
 
+    def equations(self) -> tuple[str, ...]:
+        lost = "(1 - decay)" if eqx.is_array(self.decay) else f"{1 - float(self.decay):.7g}"
+        leak = f"current, which no spike lets decay: i <- i - {lost} (1 - x) i + x"
+        return (leak, "output: y <- i")
+
 
 def synapse_filter(*, tau: Parameter = 100.0, w: Parameter | None = None) -> SynapseFilter:
     """`SynapseFilter` with a time constant, or with sigmoid(w) for 1 / tau (`learnable=True`).

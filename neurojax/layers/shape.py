@@ -228,4 +228,6 @@ class Scale(Layer):
         return tuple(in_shape)
 
     def describe(self) -> str:
-        return f"Scale {self.factor!r}" if not np.shape(self.factor) else "Scale"
+        if eqx.is_array(self.factor):
+            return "Scale, learned"
+        return f"Scale {self.factor:g}"
