@@ -8,7 +8,7 @@ import torch
 
 import neurojax as nj
 from neurojax.chips import dynapcnn
-from neurojax.converters import ann_to_snn, load_parameters, map_from
+from neurojax.converters import ann_to_snn, load_parameters, map_from, to_nir
 from neurojax.quantise import Quantiser, quantise_weights
 
 X = np.ones((3, 2, 4), np.float32)
@@ -21,6 +21,9 @@ TAKERS = {
     "load_parameters": lambda network: load_parameters(network, {}),
     "map_from": lambda network: map_from(network, {}, {}),
     "quantise_weights": lambda network: quantise_weights(network, Quantiser(8)),
+    "to_nir": lambda network: to_nir(network, dt=1e-3),
+    "fold_batch_norm": nj.fold_batch_norm,
+    "dynapcnn.map": dynapcnn.map,
 }
 
 

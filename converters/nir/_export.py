@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from neurojax._arguments import check_network
 from neurojax._graph import Edge
 from neurojax._layer import Layer, Shape
 from neurojax._network import Network
@@ -79,6 +80,7 @@ def to_nir(
         >>> print(graph.nodes["spikes"].fields["tau"][0])
         0.002
     """
+    check_network("to_nir", network)
     steps = Steps(_step(dt, time_unit), method)
     if method not in ("euler", "exact"):
         raise ValueError(f"to_nir: method is {method!r}; it must be 'euler' or 'exact'")

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from neurojax._arguments import check_network
 from neurojax._graph import Edge
 from neurojax._layer import Layer
 from neurojax._network import Network
@@ -103,6 +104,7 @@ def fold_batch_norm(network: Network) -> Network:
         >>> fold_batch_norm(net).names
         ('linear1',)
     """
+    check_network("fold_batch_norm", network)
     norms = [name for name in network.names if isinstance(network[name], BatchNorm)]
     paths = {name: _path(network, name) for name in norms}
     problems = [problem for name in norms for problem in _problems(network, name, paths[name])]

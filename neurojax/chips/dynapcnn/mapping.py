@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from neurojax._arguments import check_network
 from neurojax._layer import Constant
 from neurojax._network import Network
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
@@ -100,6 +101,7 @@ def map(
         >>> mapped.network["digits"].weight.shape
         (10, 4, 3, 3)
     """
+    check_network("dynapcnn.map", network)
     chip = spec(device)
     options = Options(bias_bits, peer_lower_bound, max_spikes, surrogate)
     problems: list[Problem] = []
