@@ -63,6 +63,7 @@ def ann_to_snn(
     v_init: float = 0.5,
     max_pool: Literal["refuse", "average"] = "refuse",
     batch_size: int = 256,
+    progress: bool | None = None,
 ) -> Network:
     """The spiking network whose mean rates are the activations of a ReLU network.
 
@@ -87,6 +88,7 @@ def ann_to_snn(
             refused; `"average"` puts average pooling in its place, which changes the function
             (train with average pooling if you can).
         batch_size: Samples that are run at once.
+        progress: Whether to show a bar; None: on terminals and in notebooks, after two seconds.
 
     Returns:
         The spiking network, its provenance saying each layer's lambda.
@@ -120,11 +122,15 @@ def ann_to_snn(
         name: _average(network[name]) for name in network.names if type(network[name]) in MAX_POOLS
     }
     rates = fold_batch_norm(network.replace(**averaged))
-    scaled = _Scaled(rates, _lambdas(rates, samples, percent, batch_size), readout, v_init)
+    scaled = _Scaled(
+        rates, _lambdas(rates, samples, percent, batch_size, progress), readout, v_init
+    )
     return scaled.network()
 
 
-def _lambdas(network: Network, samples: Any, percent: float, batch_size: int) -> dict[str, float]:
+def _lambdas(
+    network: Network, samples: Any, percent: float, batch_size: int, progress: bool | None
+) -> dict[str, float]:
     """The largest activation (or the percentile) of each ReLU and of each output."""
     samples = jnp.asarray(samples)
     expected = next(iter(network.inputs.values()))
@@ -136,8 +142,8 @@ def _lambdas(network: Network, samples: Any, percent: float, batch_size: int) ->
     paths = [name for name in network.names if isinstance(network[name], ReLU)]
     paths += [name for name in network.outputs if name not in paths]
     observer = MinMax() if percent == 100 else Histogram(percent, bins=2**14)
-    batches = (samples[None, i : i + batch_size] for i in range(0, len(samples), batch_size))
-    ranges = observe(network, batches, probes=paths, observer=observer)
+    batches = [samples[None, i : i + batch_size] for i in range(0, len(samples), batch_size)]
+    ranges = observe(network, batches, probes=paths, observer=observer, progress=progress)
     return {name: float(span.high) for name, span in ranges.items()}
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Array, PRNGKeyArray
 from neurojax._arguments import check_network
 from neurojax._graph import nearest
 from neurojax._network import Network
+from neurojax._progress import PatientBar
 from neurojax._simulate import simulate
 from neurojax._table import text_table
 from neurojax.layers import Conv1d, Conv2d, Linear
@@ -177,6 +178,7 @@ def observe(
     probes: Iterable[str] | None = None,
     observer: AbstractObserver | None = None,
     key: PRNGKeyArray | None = None,
+    progress: bool | None = None,
 ) -> dict[str, Range]:
     """The ranges that outputs and states take while a network runs.
 
@@ -186,6 +188,7 @@ def observe(
         probes: Paths of what to observe (`"hidden"`, `"hidden.v"`); default: all layers' outputs.
         observer: Default: `MinMax()`. Its `axis` counts from the trace `[time, batch, ...]`.
         key: For networks that draw random numbers.
+        progress: Whether to show a bar; None: on terminals and in notebooks, after two seconds.
 
     Returns:
         A range for each path.
@@ -212,9 +215,13 @@ def observe(
 
     states = None
     single = isinstance(batches, jax.Array | np.ndarray | dict)
-    for number, inputs in enumerate([batches] if single else batches):
-        at = None if key is None else jax.random.fold_in(key, number)
-        states = seen(states, inputs, at)
+    batches = [batches] if single else batches
+    total = len(batches) if hasattr(batches, "__len__") else None
+    with PatientBar("observing batches", progress) as bar:
+        for number, inputs in enumerate(batches):
+            bar.step(number, total)
+            at = None if key is None else jax.random.fold_in(key, number)
+            states = seen(states, inputs, at)
     if states is None:
         raise ValueError("observe: there is no batch to run; give at least one input")
     return {path: watch.range(states[path]) for path in paths}
