@@ -47,8 +47,7 @@ class PatientBar:
         traceback: TracebackType | None,
     ) -> None:
         if kind is None:
-            done = {"completed": self._all, "total": self._all}
-            self._progress.update(self._task, **done, description="")
+            self._progress.update(self._task, completed=self._all, total=self._all, description="")
         self._progress.stop()
 
     def step(self, done: int, total: int | None, text: str = "") -> None:
