@@ -1,23 +1,26 @@
 """Recordings of the Qualia plug-in for spiking networks (qualia.md of the fact sheets).
 
-What is compared: the folding of batch norm, `fusebn.{json,npz}`. The other recordings (energy,
-operation counts, generated code, quantisation) are listed as not compared yet.
+What is compared: the folding of batch norm, `fusebn.{json,npz}`, and quantisation to fixed point,
+`quantizer.{json,npz}`. The other recordings (energy, operation counts, generated code) are listed
+as not compared yet.
 """
 
 from __future__ import annotations
 
 import functools as ft
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import torch
 
 import neurojax as nj
 from neurojax.converters import _torch_layers as torch_layers
 from neurojax.converters.fuse import fuse_batch_norm
+from neurojax.quantise import Grid, MinMax
 from tests.conformance._result import Result, attempt, compare
 
 ROUNDING = 1e-6  # of the largest magnitude: convolutions add up in another order
@@ -40,30 +43,48 @@ OTHERS = {
     "energy": "energy estimates",
     "codegen": "generated code",
     "pipeline": "the pipeline",
-    "quantizer": "quantisation",
 }
+ROUNDINGS = {"nearest": "half_up", "floor": "floor", "ceil": "ceil"}
 
 
 def run(directory: Path) -> Iterator[Result]:
     """The results of all recordings of a directory."""
     for path in sorted(directory.glob("*.json")):
-        if path.stem == "fusebn":
-            yield from attempt("fusebn", "all", ft.partial(fusions, path))
+        if path.stem in ("fusebn", "quantizer"):
+            one = _fusion if path.stem == "fusebn" else _quantisation
+            yield from attempt(path.stem, "all", ft.partial(cases_of, path, one))
             continue
         what = next((text for name, text in OTHERS.items() if path.stem.startswith(name)), "it")
         why = f"{what} can't be compared yet"
         yield Result(path.stem, "all", False, 0.0, expectation=why, covered=False)
 
 
-def fusions(path: Path) -> Iterator[Result]:
-    """The cases of one file."""
+def cases_of(path: Path, one: Callable[..., Iterator[Result]]) -> Iterator[Result]:
+    """The cases of one file, each with its arrays."""
     with np.load(path.with_suffix(".npz")) as stored:
         arrays = dict(stored)
     for case in json.loads(path.read_text())["cases"]:
-        name = f"{case['index']} {case['kind']}"
+        name = f"{case['index']} {case.get('kind', '')}".strip()
         prefix = f"{case['index']}/"
         own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-        yield from attempt("fusebn", name, ft.partial(_fusion, name, case, own))
+        yield from attempt(path.stem, name, ft.partial(one, name, case, own))
+
+
+def _quantisation(
+    name: str, case: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> Iterator[Result]:
+    """`a` is seen in training mode and sets the range; `b` is quantised with that range."""
+    options = {"bits": case["bits"], "rounding": ROUNDINGS[case["roundtype"]]}
+    found = []
+    if case["force_q"] is None:
+        grid = Grid.from_range(MinMax()(jnp.asarray(arrays["a"])), power_of_two=True, **options)
+        if np.any(arrays["a"]):  # without a range, it reports a scale that it does not use
+            found.append(compare("scale", 2.0 ** case["fractional_bits"], grid.scale))
+    else:
+        grid = Grid(2.0 ** case["force_q"], **options)
+    for before, after in (("a", "ya"), ("b", "yb")):
+        found.append(compare(after, arrays[after], grid(jnp.asarray(arrays[before]))))
+    yield _result("quantizer", name, found)
 
 
 def _fusion(name: str, case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Iterator[Result]:
@@ -75,7 +96,7 @@ def _fusion(name: str, case: dict[str, Any], arrays: dict[str, np.ndarray]) -> I
     got = {"weights": fused.conv.weight, "biases": fused.conv.bias}
     exact = [compare(k, arrays[v], got[k].detach().numpy()) for k, v in weights.items()]
     near = [compare("outputs", arrays["y_fused"], outputs, rtol=ROUNDING)]
-    yield _result(f"{name}: torch", exact + near)
+    yield _result("fusebn", f"{name}: torch", exact + near)
 
     if case["kind"] == "conv3d":
         why = "networks have no convolution over three axes"
@@ -93,12 +114,12 @@ def _fusion(name: str, case: dict[str, Any], arrays: dict[str, np.ndarray]) -> I
         compare("outputs", arrays["y_fused"], ours, rtol=ROUNDING),
         compare("outputs before", arrays["y_conv_bn"], before, rtol=ROUNDING),
     ]
-    yield _result(f"{name}: network", exact + near)
+    yield _result("fusebn", f"{name}: network", exact + near)
 
 
-def _result(case: str, found: list[tuple[float, str]]) -> Result:
+def _result(group: str, case: str, found: list[tuple[float, str]]) -> Result:
     difference = next((text for _, text in found if text), "")
-    return Result("fusebn", case, not difference, max(e for e, _ in found), difference)
+    return Result(group, case, not difference, max(e for e, _ in found), difference)
 
 
 def _model(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
