@@ -80,8 +80,10 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             warnings.simplefilter("ignore")  # the reader's own; a file can't be told to warn less
             found = read(path)
         arrays = {str(k): array_of(v) for k, v in _innermost(path, found).items() if _is_number(v)}
-    except (_Refused, ImportError):
+    except ImportError:
         raise
+    except _Refused as error:
+        raise ValueError(str(error)) from None
     except Exception as error:  # damaged bytes raise anything, from KeyError to MemoryError
         text = str(error).strip().split("\n")[0]
         raise ValueError(

@@ -59,6 +59,10 @@ def from_torch(
         TypeError: Not a module, or an example of the wrong kind.
         ImportError: torch is not installed.
 
+    Warns:
+        UserWarning: The model returns nothing but states (snnTorch's `mem_rec`): the network
+            returns what the neurons give, and the warning names the probes to record.
+
     Example:
         >>> import torch, neurojax as nj
         >>> from neurojax.converters import from_torch

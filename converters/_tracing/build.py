@@ -18,6 +18,8 @@ from neurojax.converters._tracing.recording import Value
 from neurojax.converters._tracing.timeloop import Fold, free_name, misuse
 from neurojax.converters._tracing.values import (
     BY_TIME,
+    DECODERS,
+    DROPPED,
     Arg,
     Data,
     Node,
@@ -27,25 +29,27 @@ from neurojax.converters._tracing.values import (
     Trace,
     Unknown,
     flat,
+    is_idle,
     layout_text,
     to_time_first,
 )
 from neurojax.layers import Concat, Identity, Pad
 
-DECODERS = {
-    "sum": "sum_over_time",
-    "mean": "mean_over_time",
-    "max": "max_over_time",
-    "last": "last",
-}
-
 
 @dataclasses.dataclass
 class Outputs:
-    """What a model returns: nodes, and nodes of which it returns a state."""
+    """What a model returns: nodes, and nodes of which it returns a state.
+
+    Attributes:
+        nodes: What a run of the network returns.
+        states: Nodes of which a state is returned.
+        instead: If there are only states: how to get them from a run.
+        problems: What can't be imported.
+    """
 
     nodes: list[Node] = dataclasses.field(default_factory=list)
     states: list[Node] = dataclasses.field(default_factory=list)
+    instead: list[str] = dataclasses.field(default_factory=list)
     problems: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
 
@@ -65,7 +69,9 @@ def read_outputs(fold: Fold, by_step: bool) -> Outputs:
     for item in _groups(fold, tree):
         _read_output(fold, item, found)
     known = any(isinstance(fold.tag(x), Unknown) for x in flat(fold.recording.outputs))
-    if not found.nodes:
+    if found.nodes:
+        found.instead = []
+    else:
         found.nodes = list(dict.fromkeys(found.states))
     if not (found.nodes or found.problems or fold.problems or known):
         found.problems.append(("", "its outputs don't depend on its inputs"))
@@ -122,6 +128,11 @@ def _read_output(fold: Fold, item: Tag | list[Tag], found: Outputs) -> None:
         if recorded and note not in node.notes:
             node.notes.append(note)
         found.states.append(node)
+        if path is not None:
+            last_only = "" if recorded else ", the last step of it"
+            found.instead.append(f"probes=['{path}']{last_only}")
+        else:
+            found.instead.append(f"the state '{tag.path}' of '{node.name}', which has no probe")
         return
     note = ""
     if isinstance(tag, Data) and not isinstance(item, list) and tag.t is not None:
@@ -176,16 +187,23 @@ def _last_step(fold: Fold, tag: Data, last: int) -> Data | Reduced:
     """What the value of a single step is in terms of the whole run."""
     if tag.t != last or last == 0:
         return tag
-    node, scaled = tag.node, False
-    multiple = node.source.startswith(("torch.mul", "torch.div", "torch.true_div"))
-    if multiple and node.start == last and node.args[0].node and not node.args[0].delay:
-        node, scaled = node.args[0].node, True
+    node, scaled, drops = tag.node, False, False
+    while node.start == last and node.args[0].node and not node.args[0].delay:
+        multiple = node.source.startswith(("torch.mul", "torch.div", "torch.true_div"))
+        if not multiple and not is_idle(node.source):
+            break
+        scaled = scaled or multiple
+        drops = drops or not (multiple or node.source == "torch.Identity")
+        node = node.args[0].node
     if node.start == last:
         return tag
+    how = "last"
     others = [arg for arg in node.args if arg != Arg(node, 1)]
     if node.sums and len(others) < len(node.args) and len(others) == 1 and others[0].node:
-        return Reduced(others[0].node, "sum", scaled=scaled)
-    return Reduced(node, "last", scaled=scaled)
+        node, how = others[0].node, "sum"
+    if drops and DROPPED not in node.notes:
+        node.notes.append(DROPPED)
+    return Reduced(node, how, scaled=scaled)
 
 
 def _source(node: Node) -> Node:

@@ -47,6 +47,8 @@ def _dropout(fold: Fold, record: Record) -> None:
             record, "dropout that is on in eval(); pass training=self.training, or use nn.Dropout"
         )
         return
+    if fold.pass_on(record, record.name, record.args[0]):
+        return
     _twin(fold, record, kind.get(record.name, torch.nn.Dropout2d)(p))
 
 

@@ -33,12 +33,13 @@ from neurojax.converters._tracing.values import BY_BATCH, BY_TIME, STEP, Lead
 
 STEPS = 5
 SAMPLES = 3
+INPUT_SHAPE = "input_shape is the shape of one sample at one step, without batch and time"
 LEADS: dict[Any, Lead] = {0: BY_TIME, 1: BY_BATCH, "squeezed": ("bt",)}
 Problems = list[tuple[str, str]]
 
 
-class Failed(ValueError):
-    """The model itself did not run."""
+class Failed(Exception):
+    """The model itself did not run. Users get a ValueError."""
 
 
 class Trial:
@@ -68,22 +69,22 @@ class Importer:
 
     def __init__(self, module: Any) -> None:
         self.module = module
+        scripted = [
+            name for name, m in module.named_modules() if isinstance(m, torch.jit.ScriptModule)
+        ]
+        if scripted:
+            what = ", ".join(f"'{name}' is" for name in _outermost(scripted) if name) or "it is"
+            raise ValueError(
+                f"{type(module).__name__} can't be imported: {what} TorchScript, which is not "
+                "supported, because it can't be looked into; import the module that was scripted "
+                "or traced"
+            )
         self.parameters = [
             p
             for p in inspect.signature(module.forward).parameters.values()
             if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
         ]
         tensors = [*module.parameters(), *module.buffers()]
-        scripted = [
-            f"'{name}'"
-            for name, m in module.named_modules()
-            if isinstance(m, torch.jit.ScriptModule)
-        ]
-        if scripted:
-            raise ValueError(
-                f"{type(module).__name__} can't be imported: {', '.join(scripted)} is TorchScript, "
-                "which can't be looked into; import the module that it was made of"
-            )
         lava = [
             f"'{name}'" for name, m in module.named_modules() if kind_of(type(m))[:5] == "lava."
         ]
@@ -105,13 +106,64 @@ class Importer:
     ) -> Network:
         """The network; see `from_torch`."""
         with ImportBar(progress) as bar:
-            trial = self._trial(example, input_shape, time_axis)
-            problems = trial.problems
-            if not problems:
-                network, problems = build(trial.fold, trial.outputs, check, bar)
-                if network is not None:
-                    return network
-        raise ValueError(self._findings(problems))
+            try:
+                trial = self._trial(example, input_shape, time_axis)
+            except Failed as error:
+                hint = self._hint(example, input_shape, time_axis)
+                if example is None and not hint:
+                    hint = f"; {INPUT_SHAPE}"
+                raise ValueError(f"{error}{hint}") from error.__cause__
+            if trial.problems:
+                texts = [text for _, text in trial.problems]
+                other = any(NO_CONVERTER in text or "torch's " in text for text in texts)
+                hint = "" if other else self._hint(example, input_shape, time_axis)
+                raise ValueError(self._findings(trial.problems) + hint)
+            network, problems = build(trial.fold, trial.outputs, check, bar)
+            if network is None:
+                raise ValueError(self._findings(problems))
+        if trial.outputs.instead:
+            warnings.warn(
+                f"{type(self.module).__name__} returns nothing but states, and runs of the network "
+                "return what the neurons give; to get what torch returns, record "
+                + " and ".join(dict.fromkeys(trial.outputs.instead)),
+                stacklevel=3,
+            )
+        return network
+
+    def _hint(self, example: Any, input_shape: Any, time_axis: int | str | None) -> str:
+        """What to give instead, if a batch too much or too little is all that is wrong."""
+        if example is None:
+            given = self._named(input_shape, is_leaf=_is_shape)
+            shapes = {name: (x,) if isinstance(x, int) else tuple(x) for name, x in given.items()}
+            for axes in (1, 2):
+                less = {name: shape[axes:] for name, shape in shapes.items()}
+                if all(less.values()) and self._works(None, less, time_axis):
+                    found = _as_given(less)
+                    return f"\nwith input_shape={found} it can be imported: {INPUT_SHAPE}"
+            return ""
+        tensors = self._named(example, is_leaf=_is_tensor)
+        for axis in (0, 1):
+            more = {name: torch.as_tensor(x) for name, x in tensors.items()}
+            if min(x.ndim for x in more.values()) < axis:
+                continue
+            more = {name: x.unsqueeze(axis) for name, x in more.items()}
+            if self._works(more, None, time_axis):
+                found = _as_given({name: tuple(x.shape) for name, x in more.items()})
+                return (
+                    f"\nan example_input of shape {found} can be imported: the batch belongs to "
+                    "it, even if it is a batch of one"
+                )
+        return ""
+
+    def _works(self, example: Any, shapes: Any, time_axis: int | str | None) -> bool:
+        given = example or shapes
+        if not self.given_by_name:
+            given = tuple(given.values())
+        try:
+            trial = self._trial(given if example else None, None if example else given, time_axis)
+            return not trial.problems
+        except (Failed, ValueError, TypeError, IndexError):
+            return False
 
     def _trial(self, example: Any, input_shape: Any, time_axis: int | str | None) -> Trial:
         if example is None:
@@ -222,6 +274,8 @@ class Importer:
         shapes = ", ".join(str(tuple(x.shape)) for x in inputs.values())
 
         def call(model: Any, recording: Recording) -> Any:
+            recording.by_step = by_step
+
             def forward(values: list[Any], extra: tuple[Any, ...] = ()) -> Any:
                 if by_name:
                     return model(**dict(zip(inputs, values, strict=True)))
@@ -245,7 +299,7 @@ class Importer:
             raise Failed(
                 f"{type(self.module).__name__} can't be run on inputs of shape {shapes}: "
                 f"{type(error).__name__}: {error}{f' ({place})' if place else ''}; give an "
-                "example_input as you would call the model, and time_axis"
+                "example_input as you would call the model, batch included, and time_axis"
             ) from error
 
     def _states(self, outputs: list[Any], inputs: int) -> tuple[Any, ...]:
@@ -332,7 +386,11 @@ class Importer:
             where = f"'{scope}' ({kind_of(type(module))})" if scope else "forward"
             hint = ""
             plain = scope and not isinstance(module, CONTAINERS)
-            if plain and converter_of(module) is None and "@register" not in found[0]:
+            if (
+                plain
+                and converter_of(module) is None
+                and not any(text in found[0] for text in ("@register", "end the model"))
+            ):
                 near = nearest_kind(module)
                 hint = f"; or write a converter for {type(module).__name__} and @register it"
                 hint += f" (the nearest kind that has one is {near})" if near else ""
@@ -352,6 +410,15 @@ def _is_shape(x: Any) -> bool:
     return isinstance(x, int) or (
         isinstance(x, tuple | list) and all(isinstance(n, int) and n > 0 for n in x)
     )
+
+
+def _outermost(names: list[str]) -> list[str]:
+    """The names of modules that are in no other of them."""
+    return [n for n in names if not any(n != o and (not o or n.startswith(f"{o}.")) for o in names)]
+
+
+def _as_given(shapes: dict[str, Any]) -> Any:
+    return shapes["input"] if list(shapes) == ["input"] else shapes
 
 
 def _is_tensor(x: Any) -> bool:

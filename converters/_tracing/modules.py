@@ -17,7 +17,14 @@ from neurojax.converters._registry import (
     nearest_kind,
 )
 from neurojax.converters._tracing.recording import Record, Value
-from neurojax.converters._tracing.timeloop import Fold, free_name, is_zero, sample_shape
+from neurojax.converters._tracing.timeloop import (
+    Fold,
+    ends_with,
+    free_name,
+    is_zero,
+    sample_shape,
+    unsupported_end,
+)
 from neurojax.converters._tracing.values import (
     BY_BATCH,
     BY_TIME,
@@ -31,6 +38,7 @@ from neurojax.converters._tracing.values import (
     State,
     Unknown,
     flat,
+    is_idle,
     layout_text,
 )
 
@@ -45,6 +53,11 @@ def fold_module(fold: Fold, record: Record) -> None:
     extra = list(flat(others))
     values += [x for x in extra if _is_other_input(fold, x, module)]
     tags = [fold.tag(x) for x in values]
+    if is_idle(kind) and len(values) == 1 and fold.pass_on(record, kind, values[0]):
+        return
+    if converter_of(module) is None and ends_with(kind):
+        fold.problem(record, unsupported_end(kind, tags[0] if tags else None))
+        return
     if converter_of(module) is None:
         near = nearest_kind(module)
         hint = f"; the nearest that has one is {near}" if near else ""
@@ -167,17 +180,29 @@ def _takes_state(
         if isinstance(x, Value) and tag is None:
             given = True
             if now:
-                text = "starts anew in every step; hand on the state that it returns"
-                fold.problem(record, f"{kind} {text}")
+                fold.problem(record, f"{kind} {_starts_anew(fold, kind)}")
                 return False
             if not is_zero(x):
                 text = "starts from a state that is not zero; start it from None or zeros"
                 fold.problem(record, f"{kind} {text}")
                 return False
     if now and not given and "state" in (converted.returns or ()):
-        fold.problem(record, f"{kind} starts anew in every step; hand on the state that it returns")
+        fold.problem(record, f"{kind} {_starts_anew(fold, kind)}")
         return False
     return True
+
+
+def _starts_anew(fold: Fold, kind: str) -> str:
+    if not fold.recording.by_step:
+        return (
+            "starts anew in every step, because its state is made within the loop; make it (zeros, "
+            "None, init_leaky()) before the loop, and hand on the state that the call returns"
+        )
+    own = " or make the neuron with init_hidden=True," * kind.startswith("snntorch.")
+    return (
+        "starts anew in every step, because one call of the model is one step here; let forward "
+        f"take the state and return it,{own} or loop over the steps in forward"
+    )
 
 
 def _returns(

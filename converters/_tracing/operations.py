@@ -11,7 +11,7 @@ from typing import Any
 
 from neurojax.converters._tracing.modules import fold_module
 from neurojax.converters._tracing.recording import Record
-from neurojax.converters._tracing.timeloop import Fold, misuse
+from neurojax.converters._tracing.timeloop import Fold, ends_with, misuse, unsupported_end
 from neurojax.converters._tracing.values import (
     UNKNOWN,
     Reduced,
@@ -53,6 +53,9 @@ def fold(state: Fold, record: Record) -> None:
     reduced = next((tag for tag in tags if isinstance(tag, Reduced)), None)
     if handler is None and reduced is not None:
         state.problem(record, misuse(reduced, record.name))
+        return
+    if handler is None and ends_with(record.name):
+        state.problem(record, unsupported_end(record.name, tags[0]))
         return
     if handler is None:
         state.problem(record, f"torch's {record.name} is not supported")

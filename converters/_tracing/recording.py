@@ -83,6 +83,7 @@ class Recording:
         outputs: What `forward` returned, tensors as `Value`s.
         problems: What can't be imported, by the path of the module where it was found.
         values: All tensors by id.
+        by_step: Whether the model was called once a step.
     """
 
     model: Any
@@ -91,6 +92,7 @@ class Recording:
     outputs: Any
     problems: list[tuple[str, str]]
     values: dict[int, Value]
+    by_step: bool = False
 
     def value(self, tensor: torch.Tensor) -> Value:
         found = self.values.get(id(tensor))

@@ -14,11 +14,14 @@ from typing import Any
 from neurojax._layer import Layer, Shape
 from neurojax.converters._tracing.recording import Record, Recording, Value
 from neurojax.converters._tracing.values import (
+    DECODERS,
+    DROPPED,
     STEP,
     UNKNOWN,
     Arg,
     Call,
     Data,
+    Filling,
     Lead,
     Node,
     Reduced,
@@ -94,6 +97,17 @@ class Fold:
         if (record.scope, text) not in self.problems:
             self.problems.append((record.scope, text))
         self.set(record.outputs, UNKNOWN)
+
+    def pass_on(self, record: Record, source: str, x: Any) -> bool:
+        """Whether what `is_idle` is given something that no layer could be given; it goes on."""
+        tag = self.tag(x)
+        if not isinstance(tag, Reduced | State | Trace | Filling):
+            return False
+        notes = [] if isinstance(tag, Filling) else tag.node.notes
+        if source != "torch.Identity" and DROPPED not in notes:
+            notes.append(DROPPED)
+        self.set(record.outputs, tag)
+        return True
 
     def continues(self, key: Any, inputs: Sequence[Data | None], make: Callable[[], Node]) -> Node:
         """The node whose next call this is: one that had these inputs one step ago, or a new one.
@@ -273,6 +287,29 @@ def is_zero(x: Any) -> bool:
     return x is None or (isinstance(x, int | float) and x == 0)
 
 
+_ENDS = {
+    "softmax": "jax.nn.softmax",
+    "logsoftmax": "jax.nn.log_softmax",
+    "argmax": "jax.numpy.argmax",
+}
+
+
+def ends_with(op: str) -> str:
+    """For an operation or module that ends models: what a user applies to the outputs instead."""
+    return _ENDS.get(op.removeprefix("torch.").replace("_", "").lower(), "")
+
+
+def unsupported_end(op: str, tag: Tag | None) -> str:
+    """Why such an operation is no layer."""
+    if isinstance(tag, Reduced):
+        return misuse(tag, op)
+    return (
+        f"{op} is not supported; where the model ends with it, end the model before it and apply "
+        f"{ends_with(op)} to the outputs of the run, or to their mean or sum over time "
+        "(neurojax.decode)"
+    )
+
+
 def misuse(tag: Tag, op: str) -> str:
     """Why something that is no output of a node can't be an input."""
     if isinstance(tag, State | Trace):
@@ -281,8 +318,11 @@ def misuse(tag: Tag, op: str) -> str:
             "recorded, because layers see each other's outputs"
         )
     if isinstance(tag, Reduced):
+        decoder = DECODERS.get(tag.how)
+        outputs = f"neurojax.decode.{decoder}(run.outputs)" if decoder else "the outputs of the run"
+        verb = f"apply {ends_with(op)} to" if ends_with(op) else "do it with"
         return (
-            f"{op} comes after the {tag.how} over time; end the model before that, and do it with "
-            "the outputs of the run (neurojax.decode)"
+            f"{op} comes after the {tag.how} over time; end the model before that, and {verb} "
+            f"{outputs}"
         )
     return f"{op} takes a tensor that is filled step by step; use a list and torch.stack"

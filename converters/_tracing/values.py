@@ -27,6 +27,21 @@ FAMILIES: tuple[tuple[Lead, ...], ...] = (
 )
 LAYOUTS = {"t": "time", "b": "batch", "tb": "time*batch", "bt": "batch*time", "1": "1"}
 
+# What does with the outputs of a run what a reduction over time does.
+DECODERS = {
+    "sum": "sum_over_time",
+    "mean": "mean_over_time",
+    "max": "max_over_time",
+    "last": "last",
+}
+DROPPED = "torch applies a dropout, in training, to what it returns of all steps; it is left out"
+
+
+def is_idle(source: str) -> bool:
+    """Whether a module or operation changes nothing in `eval()`."""
+    package, _, name = source.partition(".")
+    return package == "torch" and (name == "Identity" or "dropout" in name.lower())
+
 
 def layout_text(lead: Lead) -> str:
     """`[time, batch, ...]` for `("t", "b")`."""

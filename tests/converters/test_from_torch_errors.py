@@ -103,6 +103,10 @@ def softmax_over_time(self, x):
     return F.log_softmax(self.fc(x), -1)
 
 
+def decides(self, x):
+    return self.fc(x).argmax(-1)
+
+
 def constant_output(self, x):
     return torch.zeros(3)
 
@@ -130,7 +134,8 @@ def gru(self, x):
         (mixes_samples, "mixes samples or steps"),
         (takes_a_sample, "indexing with [0]; only single steps can be taken out"),
         (takes_channels, "indexing with [:, :2]; only single steps"),
-        (softmax_over_time, "torch's log_softmax is not supported"),
+        (softmax_over_time, "before it and apply jax.nn.log_softmax to the outputs of the run"),
+        (decides, "before it and apply jax.numpy.argmax to the outputs of the run"),
         (constant_output, "outputs don't depend on its inputs"),
         (broadcasts, "both must have one shape"),
         (dropout_in_eval, "dropout that is on in eval()"),
@@ -180,6 +185,10 @@ def a_sequence_module_in_a_loop(self, x, t, mem):
     return self.seq(self.fc(x))[0], None
 
 
+def starts_in_every_step(self, x, t, mem):
+    return self.lif(self.fc(x), self.lif.init_leaky())
+
+
 def starts_elsewhere(self, x, t, mem):
     return self.lif(self.fc(x), torch.ones(x.shape) if mem is None else mem)
 
@@ -189,7 +198,8 @@ def starts_elsewhere(self, x, t, mem):
     [
         (uses_the_membrane, "takes the state 'lif.v'; a state may only be handed on or recorded"),
         (twice_in_a_step, "has a state and is called with several inputs within one step"),
-        (not_handed_on, "starts anew in every step; hand on the state"),
+        (not_handed_on, "starts anew in every step, because its state is made within the loop"),
+        (starts_in_every_step, "make it (zeros, None, init_leaky()) before the loop, and hand on"),
         (other_in_step_two, "called with several inputs within one step, or with others in some"),
         (a_sequence_module_in_a_loop, "takes all steps at once, [time, batch, ...], but is given"),
         (starts_elsewhere, "starts from a state that is not zero"),
@@ -209,7 +219,74 @@ def after_the_loop(self, x):
 
 def test_what_comes_after_the_loop():
     module = model(after_the_loop, fc=nn.Linear(4, 4), lif=snn.Leaky(beta=0.5))
-    refused(module, "log_softmax", input_shape=(4,), time_axis=0)
+    text = "apply jax.nn.log_softmax to the outputs of the run, or to their mean or sum over time"
+    refused(module, text, input_shape=(4,), time_axis=0)
+
+
+def test_a_softmax_of_a_mean_over_time():
+    module = recorded(lambda self, s, m: F.softmax(torch.stack(s).mean(0), -1))
+    refused(module, "softmax comes after the mean over time; end the model before that, and apply "
+            "jax.nn.softmax to neurojax.decode.mean_over_time(run.outputs)")  # fmt: skip
+
+
+def test_a_softmax_that_is_a_module():
+    message = refused(
+        nn.Sequential(nn.Linear(4, 4), nn.LogSoftmax(-1)),
+        "torch.LogSoftmax is not supported; where the model ends with it, end the model before it",
+    )
+    assert "register" not in message
+
+
+def recorded(end):
+    """A loop that records spikes and membranes, and returns what the end makes of them."""
+
+    def forward(self, x):
+        mem, spikes, membranes = self.lif.init_leaky(), [], []
+        for xt in x:
+            spk, mem = self.lif(self.fc(xt), mem)
+            spikes.append(spk)
+            membranes.append(mem)
+        return end(self, spikes, membranes)
+
+    return model(forward, fc=nn.Linear(4, 4), lif=snn.Leaky(beta=0.5), drop=nn.Dropout(),
+                 same=nn.Identity())  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        (lambda self, s, m: torch.stack(m), r"record probes=\['lif.v'\]$"),
+        (lambda self, s, m: m[-1], r"record probes=\['lif.v'\], the last step of it$"),
+    ],
+)
+def test_a_model_that_returns_only_membranes_warns(end, text):
+    with pytest.warns(UserWarning, match="returns nothing but states.*" + text) as caught:
+        from_torch(recorded(end), input_shape=(4,), check=False)
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("end", "how", "drops"),
+    [
+        (lambda self, s, m: self.drop(torch.stack(s).mean(0)), "mean", True),
+        (lambda self, s, m: self.same(torch.stack(s).mean(0)), "mean", False),
+        (lambda self, s, m: F.dropout(sum(s), 0.5, self.training), "sum", True),
+        (lambda self, s, m: self.same(self.drop(s[-1])), "last step", True),
+        (lambda self, s, m: (torch.stack(s).sum(0), self.same(torch.stack(m))), "sum", False),
+    ],
+)
+def test_what_changes_nothing_may_come_after_the_loop(end, how, drops):
+    network = from_torch(recorded(end), input_shape=(4,), check=False)
+    assert network.names == ("fc", "lif")
+    notes = str(network.provenance["lif"].notes)
+    assert f"torch returns its {how}" in notes
+    assert ("a dropout, in training" in notes) == drops
+
+
+def test_a_state_that_is_made_in_every_call():
+    module = model(lambda self, x: self.lif(self.fc(x), self.lif.init_leaky())[0],
+                   fc=nn.Linear(4, 4), lif=snn.Leaky(beta=0.5))  # fmt: skip
+    refused(module, "because one call of the model is one step here", "or make the neuron with ini")
 
 
 def after_the_mean(self, x):
@@ -239,12 +316,37 @@ def test_time_axis_that_contradicts_the_modules():
 def test_a_model_that_does_not_run():
     message = refused(nn.Sequential(nn.Linear(4, 3), nn.Linear(4, 3)), "can't be run on inputs of")
     assert "RuntimeError" in message and "give an example_input" in message
+    assert message.endswith("one sample at one step, without batch and time")
 
     def broken(self, x):
         raise KeyError("hello")
 
     message = refused(model(broken), "KeyError: 'hello'")
     assert re.search(r"test_from_torch_errors.py:\d+", message)
+
+
+def test_a_batch_too_much_or_too_little():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 3))
+    for shape in [(8, 1, 8, 8), (5, 8, 1, 8, 8)]:
+        message = refused(net, "with input_shape=(1, 8, 8) it can be imported: ", shape=shape)
+        assert message.endswith("one sample at one step, without batch and time")
+    refused(net, "(1, 1, 8, 8) can be imported: the batch", example_input=torch.ones(1, 8, 8))
+    refused(nn.Linear(4, 3), "with input_shape=(4,) it can be", shape=(8, 4))
+    stepped = loop(lambda self, x, t, mem: self.lif(self.fc(x), mem))
+    refused(stepped, "shape (6, 1, 4) can be imported", example_input=torch.ones(6, 4))
+
+    def both(self, a, b):
+        return self.fc(a) + self.fc(b)
+
+    refused(model(both, fc=nn.Linear(4, 3)), "with input_shape={'a': (4,), 'b': (4,)} it can be",
+            input_shape=((8, 4), (8, 4)))  # fmt: skip
+
+
+def test_errors_are_of_plain_types():
+    for module in (nn.Sequential(nn.Linear(4, 3), nn.Linear(4, 3)), nn.GRU(4, 4)):
+        with pytest.raises(ValueError) as caught:
+            from_torch(module, input_shape=(4,))
+        assert caught.type is ValueError
 
 
 def test_one_step_is_too_few_to_see_feedback():
@@ -256,7 +358,11 @@ def test_scripted_modules():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit is on its way out
         scripted = torch.jit.script(nn.Linear(4, 3))
-    refused(nn.Sequential(scripted), "'0' is TorchScript, which can't be looked into")
+        traced = torch.jit.trace(nn.Linear(4, 3), torch.ones(2, 4))
+    for module in (scripted, traced):
+        text = "is TorchScript, which is not supported, because it can't be looked into"
+        refused(nn.Sequential(nn.Sequential(module)), f"imported: '0.0' {text}; import the module")
+        refused(module, f"imported: it {text}")
 
 
 def test_without_torch(monkeypatch):

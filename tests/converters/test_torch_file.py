@@ -156,8 +156,9 @@ def test_torchscript_gets_the_remedy(tmp_path):
 def test_files_of_other_things(value, message, tmp_path):
     path = tmp_path / "weights.pt"
     torch.save(value, path)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         load_state_dict(path)
+    assert caught.type is ValueError
 
 
 def test_places_in_the_file_system(tmp_path):
