@@ -129,8 +129,7 @@ def _read_output(fold: Fold, item: Tag | list[Tag], found: Outputs) -> None:
             node.notes.append(note)
         found.states.append(node)
         if path is not None:
-            last_only = "" if recorded else ", the last step of it"
-            found.instead.append(f"probes=['{path}']{last_only}")
+            found.instead.append(f"'{path}'" + ("" if recorded else " (its last step)"))
         else:
             found.instead.append(f"the state '{tag.path}' of '{node.name}', which has no probe")
         return

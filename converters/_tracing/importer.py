@@ -124,7 +124,7 @@ class Importer:
         if trial.outputs.instead:
             warnings.warn(
                 f"{type(self.module).__name__} returns nothing but states, and runs of the network "
-                "return what the neurons give; to get what torch returns, record "
+                "return what the neurons give; to get what torch returns, give probes: "
                 + " and ".join(dict.fromkeys(trial.outputs.instead)),
                 stacklevel=3,
             )

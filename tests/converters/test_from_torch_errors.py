@@ -255,8 +255,8 @@ def recorded(end):
 @pytest.mark.parametrize(
     ("end", "text"),
     [
-        (lambda self, s, m: torch.stack(m), r"record probes=\['lif.v'\]$"),
-        (lambda self, s, m: m[-1], r"record probes=\['lif.v'\], the last step of it$"),
+        (lambda self, s, m: torch.stack(m), "give probes: 'lif.v'$"),
+        (lambda self, s, m: m[-1], r"give probes: 'lif.v' \(its last step\)$"),
     ],
 )
 def test_a_model_that_returns_only_membranes_warns(end, text):
