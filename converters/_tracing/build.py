@@ -12,8 +12,8 @@ import numpy as np
 from neurojax._graph import Edge
 from neurojax._layer import Layer
 from neurojax._network import Network, Provenance
+from neurojax._progress import PatientBar
 from neurojax.converters._agreement import agreement
-from neurojax.converters._tracing.progress import ImportBar
 from neurojax.converters._tracing.recording import Value
 from neurojax.converters._tracing.timeloop import Fold, free_name, misuse
 from neurojax.converters._tracing.values import (
@@ -214,7 +214,7 @@ def _source(node: Node) -> Node:
 
 
 def build(
-    fold: Fold, outputs: Outputs, check: bool, bar: ImportBar
+    fold: Fold, outputs: Outputs, check: bool, bar: PatientBar
 ) -> tuple[Network | None, list[Any]]:
     """The network, or None and what stands against it."""
     problems: list[tuple[str, str]] = []

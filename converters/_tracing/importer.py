@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from neurojax._network import Network
+from neurojax._progress import PatientBar
 from neurojax.converters._registry import converter_of, kind_of, known_kinds, nearest_kind
 from neurojax.converters._tracing import (  # for their handlers
     arithmetic as arithmetic,
@@ -19,7 +20,6 @@ from neurojax.converters._tracing import (  # for their handlers
 from neurojax.converters._tracing.build import Outputs, build, read_outputs
 from neurojax.converters._tracing.modules import NO_CONVERTER
 from neurojax.converters._tracing.operations import SUPPORTED, fold
-from neurojax.converters._tracing.progress import ImportBar
 from neurojax.converters._tracing.recording import (
     CONTAINERS,
     Recording,
@@ -105,7 +105,7 @@ class Importer:
         progress: bool | None,
     ) -> Network:
         """The network; see `from_torch`."""
-        with ImportBar(progress) as bar:
+        with PatientBar("checking", progress) as bar:
             try:
                 trial = self._trial(example, input_shape, time_axis)
             except Failed as error:

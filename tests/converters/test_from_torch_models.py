@@ -246,7 +246,8 @@ class Regression(nn.Module):
 def test_a_regression_of_snntorch():
     module, rng = Regression(), np.random.default_rng(1)
     fill_on_grid(module, rng)
-    network = from_torch(module, input_shape=(1,))
+    with pytest.warns(UserWarning, match=r"'li1\.v'"):
+        network = from_torch(module, input_shape=(1,))
     inputs = on_grid(rng, (6, 4, 1))
     run = nj.simulate(network, inputs, probes=["li1.v"])
     expected = torch_outputs(module, inputs)
