@@ -1,4 +1,4 @@
-"""Functions of torch that compute what a module does: `F.relu`, `F.conv2d`, pools, dropout.
+"""Functions of torch that compute what a module does: `F.relu`, `F.conv2d`, `F.pad`, pools, dropout.
 
 Each becomes what its module becomes, with the weights that it was given.
 """
@@ -14,6 +14,7 @@ from neurojax.converters._registry import convert
 from neurojax.converters._tracing.operations import argument, handles, same_numbers
 from neurojax.converters._tracing.recording import Record, Value
 from neurojax.converters._tracing.timeloop import Fold
+from neurojax.layers import Pad
 
 
 def _twin(fold: Fold, record: Record, module: Any) -> None:
@@ -71,6 +72,27 @@ def _pool_function(fold: Fold, record: Record) -> None:
     kwargs = {n: argument(record, i + 1, n) for i, n in enumerate(names)}
     given = {n: v for n, v in kwargs.items() if v is not None and v != ()}
     _twin(fold, record, getattr(torch.nn, name)(**given))
+
+
+@handles("pad")
+def _pad(fold: Fold, record: Record) -> None:
+    if argument(record, 2, "mode", "constant") != "constant":
+        raise ValueError("only mode='constant'")
+    sides = tuple(int(n) for n in argument(record, 1, "pad"))
+    if min(sides) < 0:
+        raise ValueError(f"pad={sides} crops the input; crop it before the network")
+    # torch names the last axis first; axes in front that get nothing may be time and batch.
+    pairs = list(zip(sides[0::2], sides[1::2], strict=True))[::-1]
+    while pairs and pairs[0] == (0, 0):
+        del pairs[0]
+    value = float(argument(record, 3, "value") or 0.0)
+
+    def make(shape: tuple[int, ...]) -> dict[str, Layer]:
+        if len(pairs) > len(shape):
+            raise ValueError(f"pad={sides} reaches the axes of time or batch")
+        return {"": Pad(pairs, value=value)}
+
+    fold.operation(record, "pad", [record.args[0]], make, (sides, value))
 
 
 @handles("linear")

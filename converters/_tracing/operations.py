@@ -25,7 +25,7 @@ _handlers: dict[str, Handler] = {}
 SUPPORTED = (
     "between modules, these are supported: +, -, * and / by constants, cat, stack, flatten, view, "
     "reshape, squeeze, unsqueeze, indexing and unbind over time, mean and sum over time or space, "
-    "F.relu, linear, conv, pools and dropout"
+    "F.relu, linear, conv, pad, pools and dropout"
 )
 
 
