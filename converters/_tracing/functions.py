@@ -1,4 +1,4 @@
-"""Functions of torch that compute what a module does: `F.relu`, `F.conv2d`, `F.pad`, pools, dropout.
+"""Functions of torch that do what a module does: `F.relu`, `F.conv2d`, `F.pad`, pools, dropout.
 
 Each becomes what its module becomes, with the weights that it was given.
 """
