@@ -83,14 +83,21 @@ def register(*kinds: type | str) -> Callable[[C], C]:
     return decorate
 
 
-def refuse(*kinds: str) -> Callable[[C], C]:
-    """Like `register`, for a function that only says why kinds of modules can't come in."""
+def refuse(package: str, whose: str, reasons: Mapping[str, str]) -> None:
+    """Makes modules known that can't come in: converting one raises a ValueError that says why.
 
-    def decorate(function: C) -> C:
-        _refusals.add(function)
-        return register(*kinds)(function)
+    Args:
+        package: First part of their path.
+        whose: The library in the message: "snnTorch's".
+        reasons: By name of the class, what the message says of it.
+    """
+    for name, reason in reasons.items():
 
-    return decorate
+        def refusal(module: Any, in_shape: Shape, text: str = f"{whose} {name} {reason}") -> Layer:
+            raise ValueError(text)
+
+        _refusals.add(refusal)
+        register(f"{package}.{name}")(refusal)
 
 
 def kind_of(cls: type) -> str:

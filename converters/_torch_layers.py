@@ -40,7 +40,7 @@ from neurojax.layers import (
 Result = Layer | Converted
 
 
-def array_of(module: Any, name: str) -> np.ndarray | None:
+def tensor_in_use(module: Any, name: str) -> np.ndarray | None:
     """A tensor of a module as float32, as its `forward` would use it; None where it has none.
 
     Norms and masks that torch computes in a hook before each call (`weight_norm`,
@@ -85,7 +85,7 @@ def linear(module: Any, in_shape: Shape) -> Result:
             f"Linear over the last of several axes, {in_shape}, is not supported; it takes "
             "(features,): put a Flatten before it, or write it as a Conv with kernel 1"
         )
-    return Linear.from_weights(array_of(module, "weight"), array_of(module, "bias"))
+    return Linear.from_weights(tensor_in_use(module, "weight"), tensor_in_use(module, "bias"))
 
 
 @register("torch.Conv1d", "torch.Conv2d")
@@ -99,8 +99,8 @@ def convolution(module: Any, in_shape: Shape) -> Result:
         )
     _check_axes(name, in_shape, axes)
     return (Conv1d if axes == 1 else Conv2d).from_weights(
-        array_of(module, "weight"),
-        array_of(module, "bias"),
+        tensor_in_use(module, "weight"),
+        tensor_in_use(module, "bias"),
         stride=module.stride,
         padding=module.padding,
         dilation=module.dilation,
@@ -244,7 +244,7 @@ def batch_norm(module: Any, in_shape: Shape) -> Result:
     if module.momentum is None:
         notes = ("momentum=None (average over all batches) came in as 0.1, which training uses",)
     layer = BatchNorm.from_weights(
-        *(array_of(module, n) for n in ("weight", "bias", "running_mean", "running_var")),
+        *(tensor_in_use(module, n) for n in ("weight", "bias", "running_mean", "running_var")),
         eps=float(module.eps),
         momentum=0.1 if module.momentum is None else float(module.momentum),
         inference=True,

@@ -43,6 +43,7 @@ from neurojax.layers import (
     fold_batch_norm,
 )
 from neurojax.neurons import IAF
+from neurojax.neurons._neuron import check_choice
 from neurojax.quantise import Histogram, MinMax, observe
 
 SYNAPSES = (Linear, Conv1d, Conv2d)
@@ -249,12 +250,8 @@ def _check_options(percent: float, readout: str, max_pool: str, v_init: float) -
         raise ValueError(f"ann_to_snn: percent is {percent}; it must be > 0 and <= 100")
     if not 0 <= v_init < 1:
         raise ValueError(f"ann_to_snn: v_init is {v_init}; it must be >= 0 and below the threshold")
-    for name, value, legal in (
-        ("readout", readout, ("values", "spikes")),
-        ("max_pool", max_pool, ("refuse", "average")),
-    ):
-        if value not in legal:
-            raise ValueError(f"ann_to_snn: {name} is {value!r}; use one of {', '.join(legal)}")
+    check_choice("ann_to_snn", "readout", readout, ("values", "spikes"))
+    check_choice("ann_to_snn", "max_pool", max_pool, ("refuse", "average"))
 
 
 def _check_layers(network: Network, max_pool: str) -> None:

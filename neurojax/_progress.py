@@ -12,6 +12,12 @@ PATIENCE = 2.0
 """Seconds after which a bar appears, unless it is asked for."""
 
 
+def console_for(show: bool | None) -> tuple[Console, bool]:
+    """Standard error, and whether to show a bar there: None shows it on terminals and notebooks."""
+    console = Console(stderr=True)
+    return console, console.is_terminal or console.is_jupyter if show is None else show
+
+
 class PatientBar:
     """A bar over pieces of work, which are counted as they come.
 
@@ -21,11 +27,8 @@ class PatientBar:
     """
 
     def __init__(self, what: str, show: bool | None) -> None:
-        console = Console(stderr=True)
-        patient = show is None
-        if show is None:
-            show = console.is_terminal or console.is_jupyter
-        self._appears = time.monotonic() + (PATIENCE if patient else 0.0)
+        self._appears = time.monotonic() + (PATIENCE if show is None else 0.0)
+        console, show = console_for(show)
         self._progress = Progress(
             TextColumn(what),
             BarColumn(bar_width=20),

@@ -17,6 +17,7 @@ References:
     neurons for conditional computation", 2013, https://arxiv.org/abs/1308.3432 (straight-through).
 """
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any, Literal, get_args
@@ -217,7 +218,35 @@ def quantise(
     return saturate(_round("quantise", product, rounding), bits, signed=signed, gradient=gradient)
 
 
-# Shifts and products
+# Quotients, shifts and products
+
+
+def divide(
+    x: Float[ArrayLike, "*shape"], divisor: Float[ArrayLike, "..."]
+) -> Float[Array, "*shape"]:
+    """Return x / divisor, correctly rounded, whatever the compiler knows of the divisor.
+
+    XLA turns a division by one number into a product with its reciprocal: one unit in the last
+    place off, unless the number is a power of two. `floor` or `truncate` of it then loses an
+    integer.
+
+    Args:
+        x: Floats.
+        divisor: A number, or an array that broadcasts against `x`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from neurojax.fixed_point import divide
+        >>> print(divide(jnp.array([3.9, 5.2]), 1.3))
+        [3. 4.]
+    """
+    x = _carrier("divide", "x", x)
+    if _is_int(x):
+        raise TypeError("divide: x has type int32; divide a float array, shift an integer one.")
+    if isinstance(divisor, int | float) and math.frexp(divisor)[0] == 0.5:
+        return x * (1 / divisor)
+    # A divisor that depends on x keeps the division; x == x survives because it is false for NaN.
+    return x / jnp.where(x == x, divisor, jnp.nan)
 
 
 def shift_left(x: Num[ArrayLike, "*shape"], n: int | Int[ArrayLike, "..."]) -> Num[Array, "*shape"]:

@@ -116,6 +116,26 @@ def test_rounding_is_straight_through(function, dtype):
     np.testing.assert_array_equal(jax.grad(lambda x: function(x).sum())(x), jnp.ones_like(x))
 
 
+@hypothesis.given(
+    x=hnp.arrays(np.float32, 64, elements=st.floats(-1e6, 1e6, width=32, allow_subnormal=False)),
+    divisor=st.floats(2.0**-10, 2.0**10, width=32),
+)
+def test_quotients_are_correctly_rounded(x, divisor):
+    """Compiled with the divisor as a constant, where XLA prefers the reciprocal."""
+    expected = x / np.float32(divisor)
+    expected[np.abs(expected) < np.finfo(np.float32).tiny] = 0  # XLA has no subnormal numbers
+    np.testing.assert_array_equal(jax.jit(lambda x: fp.divide(x, divisor))(x), expected)
+    np.testing.assert_array_equal(fp.divide(x, jnp.float32(divisor)), expected)
+
+
+def test_the_derivative_of_a_quotient():
+    slopes = jax.grad(lambda x, d: fp.divide(x, d).sum(), (0, 1))(jnp.array([3.0]), 1.5)
+    np.testing.assert_allclose(slopes[0], [1 / 1.5], rtol=1e-6)
+    np.testing.assert_allclose(slopes[1], -3 / 1.5**2, rtol=1e-6)
+    with pytest.raises(TypeError, match="divide: x has type int32"):
+        fp.divide(jnp.array([3]), 2.0)
+
+
 # Limits
 
 

@@ -13,6 +13,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from neurojax.converters.snntorch._neurons import reset_options
 from neurojax.surrogate import ATan, SuperSpike, by_name
 
 
@@ -91,25 +92,17 @@ def snntorch(*, reset_mechanism: str = "subtract", reset_delay: bool = True) -> 
             not say it.
         reset_delay: The same.
     """
-    if reset_mechanism not in ("subtract", "zero", "none"):
-        raise ValueError(
-            f"presets.snntorch: reset_mechanism is {reset_mechanism!r}; it must be 'subtract', "
-            "'zero' or 'none'"
-        )
-    late = {"reset_delay": True, "detach_reset": True}
-    # `Leaky` zeroes the membrane before the input comes, the other neurons after it.
-    before = late | {"reset_delay": "before"} if reset_mechanism == "zero" else late
-    usual = late if reset_delay else {"reset_delay": "compensated"}
+    usual = reset_options(reset_mechanism, reset_delay)
     return Preset(
         name="snntorch",
         dt=1e-4,
         input_is_rate=False,
-        spiking={"reset": reset_mechanism, "surrogate": by_name("snntorch.atan"), **usual},
+        spiking={"surrogate": by_name("snntorch.atan"), **usual},
         special={
-            "LIF": before if reset_delay else {},
+            "LIF": reset_options(reset_mechanism, reset_delay, before_input=True),
             "recurrent LIF": usual,
             # `RSynaptic` ignores reset_delay=False.
-            "recurrent CubaLIF": late,
+            "recurrent CubaLIF": reset_options(reset_mechanism),
         },
         unknown=f"reset_mechanism={reset_mechanism!r} and reset_delay={reset_delay} are assumed",
     )

@@ -173,10 +173,4 @@ _REFUSED = {
 }
 _TWINS = ("", "Cell", "Recurrent", "RecurrentCell")
 
-
-@refuse(*(f"norse.{name}{twin}" for name in _REFUSED for twin in _TWINS))
-def _refuse(module: Any, in_shape: Shape) -> Layer:
-    del in_shape
-    kind = type(module).__name__
-    name = max((name for name in _REFUSED if kind.startswith(name)), key=len, default="")
-    raise ValueError(f"Norse's {kind} {_REFUSED.get(name, 'is not supported; the nearest is LIF')}")
+refuse("norse", "Norse's", {f"{n}{twin}": why for n, why in _REFUSED.items() for twin in _TWINS})

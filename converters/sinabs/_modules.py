@@ -188,9 +188,4 @@ _REFUSED = {
     "Sig2SpikeLayer": "draws input spikes; use neurojax.encode in front of the network",
 }
 
-
-@refuse(*(f"sinabs.{name}" for name in _REFUSED))
-def _refuse(module: Any, in_shape: Shape) -> Layer:
-    del in_shape
-    kind = next(c.__name__ for c in type(module).__mro__ if c.__name__ in _REFUSED)
-    raise ValueError(f"sinabs' {kind} {_REFUSED[kind]}")
+refuse("sinabs", "sinabs'", _REFUSED)

@@ -125,12 +125,15 @@ def _average(module: Any, in_shape: Shape) -> Converted:
     return _block(average(module.num_outputs, in_shape=in_shape), module, ())
 
 
-@refuse("lava.ConvT", "lava.Unpool", "lava.KWTA", "lava.TimeDecimation", "lava.Output")
-def _refused(module: Any, in_shape: Shape) -> Layer:
-    raise ValueError(
-        f"{type(module).__name__} comes with the Loihi chip model; the blocks that are known are "
-        "Dense, Conv, Pool, Affine, Recurrent, Input, Flatten and Average of CUBA neurons"
-    )
+_LATER = (
+    "comes with the Loihi chip model; the blocks that are known are Dense, Conv, Pool, Affine, "
+    "Recurrent, Input, Flatten and Average of CUBA neurons"
+)
+refuse(
+    "lava",
+    "lava-dl's",
+    dict.fromkeys(("ConvT", "Unpool", "KWTA", "TimeDecimation", "Output"), _LATER),
+)
 
 
 def _block(block: Block, module: Any, notes: tuple[str, ...]) -> Converted:

@@ -215,9 +215,4 @@ _REFUSED = {
     "DeltaLeaky": "spikes on differences; use Leaky",
 }
 
-
-@refuse(*(f"snntorch.{name}" for name in _REFUSED))
-def _refuse(module: Any, in_shape: Shape) -> Layer:
-    del in_shape
-    kind = next(cls.__name__ for cls in type(module).__mro__ if cls.__name__ in _REFUSED)
-    raise ValueError(f"snnTorch's {kind} {_REFUSED[kind]}")
+refuse("snntorch", "snnTorch's", _REFUSED)

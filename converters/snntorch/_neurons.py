@@ -72,15 +72,13 @@ def leaky(
             "the membrane potential of neurons that are above the threshold and don't spike; use "
             "reset_delay=True, or reset_mechanism='subtract'"
         )
-    # Leaky zeroes the membrane before the input comes; the other neurons afterwards.
-    late: bool | str = "before" if reset_mechanism == "zero" else True
     return LIF(
         decay=_clipped(beta),
         threshold=threshold,
         amplitude=_amplitude(graded_spikes_factor),
         winner_take_all=inhibition,
         surrogate=surrogate,
-        **_reset(reset_mechanism, late if reset_delay else "compensated"),
+        **reset_options(reset_mechanism, reset_delay, before_input=True),
     )
 
 
@@ -108,7 +106,7 @@ def rleaky(
         amplitude=_amplitude(graded_spikes_factor),
         winner_take_all=inhibition,
         surrogate=surrogate,
-        **_reset(reset_mechanism, True if reset_delay else "compensated"),
+        **reset_options(reset_mechanism, reset_delay),
     )
     return _recurrent(neuron, recurrent)
 
@@ -137,7 +135,7 @@ def synaptic(
         amplitude=_amplitude(graded_spikes_factor),
         winner_take_all=inhibition,
         surrogate=surrogate,
-        **_reset(reset_mechanism, True if reset_delay else "compensated"),
+        **reset_options(reset_mechanism, reset_delay),
     )
 
 
@@ -233,7 +231,7 @@ def lapicque(
         amplitude=_amplitude(graded_spikes_factor),
         winner_take_all=inhibition,
         surrogate=surrogate,
-        **_reset(reset_mechanism, True),
+        **reset_options(reset_mechanism),
     )
 
 
@@ -255,15 +253,30 @@ def surrogate_of(spike_grad: Any) -> Surrogate | None:
     return surrogates.by_name(name, **parameters)
 
 
-def _reset(mechanism: str, delay: bool | str) -> dict[str, Any]:
-    """Options of our neurons for a reset mechanism."""
+def reset_options(
+    mechanism: str, late: bool = True, *, before_input: bool = False
+) -> dict[str, Any]:
+    """Options of our neurons for a reset mechanism.
+
+    Args:
+        mechanism: `"subtract"`, `"zero"` or `"none"`.
+        late: `reset_delay`.
+        before_input: The membrane is zeroed before the input comes (`Leaky`), not after it.
+
+    Raises:
+        ValueError: There is no such mechanism.
+    """
     if mechanism not in MECHANISMS:
         raise ValueError(
-            f"reset_mechanism is {mechanism!r}; it must be one of "
-            + ", ".join(map(repr, MECHANISMS))
+            f"reset_mechanism is {mechanism!r}; it must be 'subtract', 'zero' or 'none'"
         )
-    late = delay != "compensated"  # snnTorch detaches what it decided from the step before
-    return {"strict": True, "reset": mechanism, "reset_delay": delay, "detach_reset": late}
+    delay: bool | str = "before" if before_input and mechanism == "zero" else True
+    return {
+        "strict": True,
+        "reset": mechanism,
+        "reset_delay": delay if late else "compensated",
+        "detach_reset": late,  # snnTorch detaches what it decided from the step before
+    }
 
 
 def _recurrent(neuron: Layer, recurrent: Layer | Parameter) -> Recurrent:

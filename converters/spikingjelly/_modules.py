@@ -144,7 +144,7 @@ def _element_wise_recurrent(module: Any, in_shape: Shape) -> Converted:
 @register("spikingjelly.LinearRecurrentContainer")
 def _linear_recurrent(module: Any, in_shape: Shape) -> Converted:
     """y = sub_module(rc([x, y])): x has its weights in front of the neurons, y has them behind."""
-    weight, bias = (torch_layers.array_of(module.rc, name) for name in ("weight", "bias"))
+    weight, bias = (torch_layers.tensor_in_use(module.rc, name) for name in ("weight", "bias"))
     assert weight is not None
     if len(in_shape) != 1:
         raise ValueError(f"LinearRecurrentContainer takes (features,), got shape {in_shape}")
@@ -227,12 +227,7 @@ _REFUSED = {
     "DropConnectLinear": "draws its weights at random in inference too; use Linear and Dropout",
 }
 
-
-@refuse(*(f"spikingjelly.{name}" for name in _REFUSED))
-def _refuse(module: Any, in_shape: Shape) -> Layer:
-    del in_shape
-    kind = next(c.__name__ for c in type(module).__mro__ if c.__name__ in _REFUSED)
-    raise ValueError(f"SpikingJelly's {kind} {_REFUSED[kind]}")
+refuse("spikingjelly", "SpikingJelly's", _REFUSED)
 
 
 def _options(module: Any, in_shape: Shape) -> tuple[dict[str, Any], tuple[str, ...]]:

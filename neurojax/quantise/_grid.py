@@ -16,6 +16,7 @@ from neurojax.fixed_point import (
     Rounding,
     ceil,
     clamp,
+    divide,
     floor,
     integer_range,
     round_half_away,
@@ -177,7 +178,8 @@ class Grid(AbstractGrid):
     def real(self, integers: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """The real numbers that integers stand for."""
         scale, zero = self._numbers(integers)
-        return (integers - zero) / scale
+        # Exact, so that a quantised run equals one with the same weights baked.
+        return divide(integers - zero, scale)
 
     def __call__(
         self, x: Float[Array, "*shape"], *, key: PRNGKeyArray | None = None
@@ -190,9 +192,7 @@ class Grid(AbstractGrid):
             float(n) if isinstance(n, Constant) else jax.lax.stop_gradient(n).astype(like.dtype)
             for n in (self.scale, self.zero)
         )
-        # XLA would turn x / (largest / range) into x range / largest, which rounds otherwise: a
-        # quantised run would differ from one with the same weights baked.
-        return (scale if isinstance(scale, float) else jax.lax.optimization_barrier(scale)), zero
+        return scale, zero
 
 
 class LearntGrid(AbstractGrid):

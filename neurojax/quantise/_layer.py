@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
+import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
@@ -54,13 +54,14 @@ class Quantised(Layer):
 
     def baked(self, key: PRNGKeyArray | None = None) -> Layer:
         """The layer with its parameters on their grids."""
-        values = {
-            name: rule(
-                getattr(self.layer, name), key=None if key is None else jax.random.fold_in(key, i)
+        fields = lambda layer: [getattr(layer, name) for name in self.rules]  # noqa: E731
+        values = [
+            rule(value, key=None if key is None else jax.random.fold_in(key, i))
+            for i, (rule, value) in enumerate(
+                zip(self.rules.values(), fields(self.layer), strict=True)
             )
-            for i, (name, rule) in enumerate(self.rules.items())
-        }
-        return _with(self.layer, values)
+        ]
+        return eqx.tree_at(fields, self.layer, values)
 
     def init(self, in_shape: Shape) -> State:
         return self.layer.init(in_shape)
@@ -116,12 +117,3 @@ class FakeQuantise(Layer):
 
     def describe(self) -> str:
         return f"FakeQuantise {self.grid.bits} bit"
-
-
-def _with(layer: Layer, values: Mapping[str, Any]) -> Layer:
-    """The layer with some fields exchanged, whatever its `__init__` takes."""
-    new = object.__new__(type(layer))
-    for field in dataclasses.fields(layer):
-        value = values.get(field.name, getattr(layer, field.name))
-        object.__setattr__(new, field.name, value)
-    return new

@@ -22,6 +22,8 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, ArrayLike, Float, Num
 
+from neurojax.fixed_point import divide
+
 
 def positive(default: float) -> Any:
     """Declare a hyper-parameter of a surrogate that must be greater than zero."""
@@ -199,11 +201,8 @@ _spike.defjvp(_spike_jvp)
 
 @ft.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
 def _multi_spike(v: Array, threshold: Array, surrogate: Surrogate, max_spikes: int | None) -> Array:
-    # XLA turns a division by a broadcast scalar into a product with its reciprocal, one unit in the
-    # last place off, and trunc then loses a whole spike where v is a multiple of the threshold. A
-    # divisor that depends on v keeps the division; v == v survives because it is false for NaN.
-    divisor = jnp.where(v == v, threshold, jnp.nan)
-    count = jnp.where(v > 0, jnp.trunc(v / divisor), 0)
+    # An inexact quotient would lose a whole spike where v is a multiple of the threshold.
+    count = jnp.where(v > 0, jnp.trunc(divide(v, threshold)), 0)
     return count if max_spikes is None else jnp.minimum(count, max_spikes)
 
 

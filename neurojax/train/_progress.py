@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
     TextColumn,
     TimeRemainingColumn,
 )
+
+from neurojax._progress import console_for
 
 
 class TrainingBar:
@@ -25,9 +26,7 @@ class TrainingBar:
     """
 
     def __init__(self, show: bool | None, *, epochs: int, steps: int, done: int) -> None:
-        console = Console(stderr=True)
-        if show is None:
-            show = console.is_terminal or console.is_jupyter
+        console, show = console_for(show)
         self._epochs, self._steps = epochs, steps
         self._validation = ""
         self._progress = Progress(

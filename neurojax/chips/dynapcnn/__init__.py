@@ -1,8 +1,8 @@
 """DYNAP-CNN and Speck: convolution cores with 8-bit weights and integrate-and-fire neurons."""
 
+from neurojax.chips._surrogate import InSteps as InSteps
 from neurojax.chips.dynapcnn._assemble import assemble as assemble
 from neurojax.chips.dynapcnn._origin import Origin as Origin
-from neurojax.chips.dynapcnn._surrogate import InSteps as InSteps
 from neurojax.chips.dynapcnn.discretise import (
     Discretised as Discretised,
     Scales as Scales,

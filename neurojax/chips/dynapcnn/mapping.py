@@ -20,6 +20,7 @@ from neurojax._arguments import check_network
 from neurojax._layer import Constant
 from neurojax._network import Network
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
+from neurojax.chips._surrogate import InSteps
 from neurojax.chips.dynapcnn._assemble import assemble
 from neurojax.chips.dynapcnn._chain import Block, read
 from neurojax.chips.dynapcnn._checks import (
@@ -32,7 +33,6 @@ from neurojax.chips.dynapcnn._checks import (
     scalar,
 )
 from neurojax.chips.dynapcnn._origin import Origin, provenance_of
-from neurojax.chips.dynapcnn._surrogate import InSteps
 from neurojax.chips.dynapcnn._weights import core_weights
 from neurojax.chips.dynapcnn.discretise import Discretised, discretise
 from neurojax.chips.dynapcnn.dynamics import Core

@@ -31,12 +31,12 @@ from jaxtyping import Array, PRNGKeyArray
 
 from neurojax import surrogate as surrogates
 from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
-from neurojax.chips.loihi._divide import divide
 from neurojax.chips.loihi.quantise import SCALE, _positive
 from neurojax.chips.loihi.spec import DECAY_BITS, STATE_SHIFT
 from neurojax.fixed_point import (
     _derivative_of,
     clamp,
+    divide,
     multiply_shift,
     round_half_even,
     truncate,

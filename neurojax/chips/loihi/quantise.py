@@ -10,9 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape, State, parameter
-from neurojax.chips.loihi._divide import divide
 from neurojax.chips.loihi.spec import WEIGHT_BITS
-from neurojax.fixed_point import _derivative_of, clamp
+from neurojax.fixed_point import _derivative_of, clamp, divide
 
 SCALE = 64
 """Steps of a weight, and of a threshold, in one unit of the user's numbers."""

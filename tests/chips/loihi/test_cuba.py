@@ -11,7 +11,6 @@ from hypothesis import given, settings, strategies as st
 
 import neurojax as nj
 from neurojax.chips.loihi import CUBA, Quantised, ShiftNorm, quantise_8bit
-from neurojax.chips.loihi._divide import divide
 from neurojax.surrogate import Sigmoid
 from neurojax.train._trainable import parameters
 
@@ -198,12 +197,6 @@ def test_decays_of_channels():
 
 
 @settings(max_examples=50)
-@given(st.floats(0.0009765625, 1e4, width=32), st.sampled_from([1.0, 3.0, 10.0, 100.0, 0.02]))
-def test_division_is_rounded_correctly(x, divisor):
-    ours = jax.jit(jax.vmap(lambda x: divide(x, divisor)))(jnp.full(16, x, jnp.float32))
-    assert (ours == np.float32(x) / np.float32(divisor)).all()
-
-
 def test_weights_are_trained_behind_the_quantisation():
     weight = jnp.array([[0.3, -0.01], [9.0, 0.02]])
     net = nj.Sequential((2,), fc=Quantised(nj.Linear.from_weights(weight)))
