@@ -196,7 +196,6 @@ def test_decays_of_channels():
 # Weights and norms
 
 
-@settings(max_examples=50)
 def test_weights_are_trained_behind_the_quantisation():
     weight = jnp.array([[0.3, -0.01], [9.0, 0.02]])
     net = nj.Sequential((2,), fc=Quantised(nj.Linear.from_weights(weight)))
