@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 
 from neurojax._files import written_whole
+from neurojax._hdf5 import opened
 from neurojax.converters.nir._graph import VERSION, Graph, checked
-from neurojax.converters.nir._heap import heap_problem
-from neurojax.converters.nir._reader import Reader, Unreadable
+from neurojax.converters.nir._reader import Reader
 
 
 def read(path: str | os.PathLike[str]) -> Graph:
@@ -42,25 +42,12 @@ def read(path: str | os.PathLike[str]) -> Graph:
         >>> read(path) == graph
         True
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file")
-    problem = heap_problem(path)
-    if problem:
-        raise OSError(f"{path}: {problem}")
+    with opened(path, "NIR file") as file:
+        graph = Reader(file).graph()
     try:
-        file = h5py.File(path, "r")
-    except Exception as error:  # h5py raises what its C library makes of a damaged file
-        raise OSError(f"{path}: can't be opened as HDF5, so it is no NIR file ({error})") from None
-    with file:
-        try:
-            return checked(Reader(path, file).graph())
-        except Unreadable as refused:
-            raise ValueError(f"{path}: {refused}") from None
-        except OSError as error:
-            raise OSError(f"{path}: {error}") from None
-        except ValueError as error:
-            raise ValueError(f"{path} is no valid NIR file:\n{error}") from None
+        return checked(graph)
+    except ValueError as error:
+        raise ValueError(f"{Path(path)} is no valid NIR file:\n{error}") from None
 
 
 def write(path: str | os.PathLike[str], graph: Graph) -> None:
