@@ -32,6 +32,8 @@ from neurojax.layers import (
     Concat as Concat,
     Conv1d as Conv1d,
     Conv2d as Conv2d,
+    ConvTranspose1d as ConvTranspose1d,
+    ConvTranspose2d as ConvTranspose2d,
     Delay as Delay,
     Dropout as Dropout,
     Flatten as Flatten,

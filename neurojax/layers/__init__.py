@@ -27,3 +27,7 @@ from neurojax.layers.shape import (
     Scale as Scale,
     Upsample as Upsample,
 )
+from neurojax.layers.transposed import (
+    ConvTranspose1d as ConvTranspose1d,
+    ConvTranspose2d as ConvTranspose2d,
+)
