@@ -1,4 +1,4 @@
-"""Plain torch layers: `Linear`, `Conv1d/2d`, pools, `Flatten`, `BatchNorm`, `ReLU` and friends.
+"""Plain torch layers: `Linear`, convolutions, pools, `Flatten`, `BatchNorm`, `ReLU` and friends.
 
 Every function takes the module, or one that is built like it (the wrappers of other libraries are),
 and the shape of one sample at one step. Modules are read, never called or changed; they come in as
@@ -22,6 +22,8 @@ from neurojax.layers import (
     BatchNorm,
     Conv1d,
     Conv2d,
+    ConvTranspose1d,
+    ConvTranspose2d,
     Dropout,
     Flatten,
     Identity,
@@ -103,6 +105,22 @@ def convolution(module: Any, in_shape: Shape) -> Result:
         tensor_in_use(module, "bias"),
         stride=module.stride,
         padding=module.padding,
+        dilation=module.dilation,
+        groups=module.groups,
+    )
+
+
+@register("torch.ConvTranspose1d", "torch.ConvTranspose2d")
+def transposed_convolution(module: Any, in_shape: Shape) -> Result:
+    """`torch.nn.ConvTranspose1d` and `ConvTranspose2d`."""
+    axes = len(module.kernel_size)
+    _check_axes(_kind(module), in_shape, axes)
+    return (ConvTranspose1d if axes == 1 else ConvTranspose2d).from_weights(
+        tensor_in_use(module, "weight"),
+        tensor_in_use(module, "bias"),
+        stride=module.stride,
+        padding=module.padding,
+        output_padding=module.output_padding,
         dilation=module.dilation,
         groups=module.groups,
     )
@@ -330,7 +348,8 @@ def _parameter(tensor: Any) -> Any:
     return torch.nn.Parameter(tensor.clone(), requires_grad=tensor.is_floating_point())
 
 
-register(*(f"torch.Parametrized{name}" for name in ("Linear", "Conv1d", "Conv2d")))(_parametrized)
+_WITH_WEIGHTS = ("Linear", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d")
+register(*(f"torch.Parametrized{name}" for name in _WITH_WEIGHTS))(_parametrized)
 
 
 def _kind(module: Any) -> str:

@@ -34,6 +34,15 @@ def _conv(p: Fields, state: Any, x: Tensor) -> tuple[Any, Tensor]:
     )
 
 
+def _conv_transposed(p: Fields, state: Any, x: Tensor) -> tuple[Any, Tensor]:
+    convolve = F.conv_transpose1d if len(p.stride) == 1 else F.conv_transpose2d
+    y = convolve(x, p.weight, stride=p.stride, dilation=p.dilation, groups=p.groups)
+    pairs = zip(p.padding, p.output_padding, strict=True)
+    # Negative padding cuts off.
+    y = _padded(y, [(-before, extra - after) for (before, after), extra in pairs])
+    return state, y if p.bias is None else y + p.bias.reshape(-1, *(1,) * len(p.stride))
+
+
 def _sum_pool(p: Fields, state: Any, x: Tensor) -> tuple[Any, Tensor]:
     x, size, stride = _padded(x, p.padding), p.kernel_size, p.stride
     if len(size) == 2:
@@ -149,6 +158,8 @@ LAYERS: dict[type[Layer], Program] = {
     layers.Linear: Program(_linear),
     layers.Conv1d: Program(_conv),
     layers.Conv2d: Program(_conv),
+    layers.ConvTranspose1d: Program(_conv_transposed),
+    layers.ConvTranspose2d: Program(_conv_transposed),
     layers.SumPool1d: Program(_sum_pool),
     layers.SumPool2d: Program(_sum_pool),
     layers.AvgPool1d: Program(_avg_pool),

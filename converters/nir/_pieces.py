@@ -50,6 +50,8 @@ _REMEDIES = {
     "MaxPool2d": "use SumPool2d or AvgPool2d",
     "AvgPool1d": "use AvgPool2d on (channels, length, 1)",
     "SumPool1d": "use SumPool2d on (channels, length, 1)",
+    "ConvTranspose1d": "write it as a Linear between a Flatten and a Reshape",
+    "ConvTranspose2d": "write it as a Linear between a Flatten and a Reshape",
     "Concat": "feed the layers behind it from several Linear layers, which add up",
     "AdaptiveLIF": "use LIF",
     "AdaptiveCubaLIF": "use CubaLIF",

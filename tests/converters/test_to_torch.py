@@ -177,10 +177,19 @@ def images():
         "sum": nj.SumPool2d(2),
         "pad": layers.Pad([(1, 0), (0, 2)], value=-0.5),
         "up": layers.Upsample((1, 2)),
+        "spread": nj.ConvTranspose2d.from_weights(
+            on_grid(rng, (4, 4, 3, 2)),
+            stride=(2, 1),
+            padding=((0, 2), (1, 0)),
+            output_padding=(1, 0),
+        ),
         "part": nj.AvgPool2d(2, padding=1, count_padding=False),
         "cells": layers.Chain(i=nj.LI(decay=0.5), cut=nj.neurons.Threshold(0.25)),
         "scale": nj.Scale(jnp.full((4, 1, 1), 0.5)),
         "lines": layers.Reshape((4, -1)),
+        "spread1": nj.ConvTranspose1d.from_weights(
+            on_grid(rng, (4, 2, 3)), on_grid(rng, (4,)), dilation=2, groups=2, output_padding=1
+        ),
         "conv1": nj.Conv1d.from_weights(on_grid(rng, (2, 4, 3)), padding=2),
         "max1": nj.MaxPool1d(2, padding=1),
         "sum1": nj.SumPool1d(3, stride=1),
@@ -461,6 +470,7 @@ def test_integers_become_floats():
 KNOWN_FIELDS = {
     "Linear": "weight bias",
     "Conv1d": "weight bias stride padding dilation groups implementation",
+    "ConvTranspose1d": ("weight bias stride padding output_padding dilation groups implementation"),
     "SumPool1d": "kernel_size stride padding",
     "AvgPool1d": "kernel_size stride padding count_padding",
     "BatchNorm": "switch weight bias running_mean running_var eps momentum",
@@ -497,7 +507,12 @@ KNOWN_FIELDS |= {
     "AdaptiveLIF": f"{_LEAK} {_SPIKING} tau_adapt decay_adapt adaptation",
     "Alpha": f"{_NEURON} tau decay tau_fast decay_fast scale threshold reset surrogate",
 }
-_SAME = {"Conv2d": "Conv1d", "SumPool2d": "SumPool1d", "AvgPool2d": "AvgPool1d"}
+_SAME = {
+    "Conv2d": "Conv1d",
+    "ConvTranspose2d": "ConvTranspose1d",
+    "SumPool2d": "SumPool1d",
+    "AvgPool2d": "AvgPool1d",
+}
 _SAME |= {"MaxPool1d": "SumPool1d", "MaxPool2d": "SumPool1d"}
 
 

@@ -78,6 +78,29 @@ def test_convolutions(ndim, data):
     assert converted.layers[""].groups == groups
 
 
+@pytest.mark.parametrize("ndim", [1, 2])
+@given(data=st.data())
+@settings(max_examples=5)
+def test_transposed_convolutions(ndim, data):
+    draw = data.draw
+    groups, kernel, dilation, stride = (
+        draw(st.integers(1, 2)),
+        *(per_axis(draw, ndim, 1, 3) for _ in range(3)),
+    )
+    pairs = zip(each(stride, ndim), each(dilation, ndim), strict=True)
+    extra = tuple(draw(st.integers(0, max(pair) - 1)) for pair in pairs)
+    cls = nn.ConvTranspose1d if ndim == 1 else nn.ConvTranspose2d
+    module = cls(
+        groups * draw(st.integers(1, 2)), groups * draw(st.integers(1, 2)), kernel,
+        stride=stride, padding=draw(st.integers(0, 1)), output_padding=extra, dilation=dilation,
+        groups=groups, bias=draw(st.booleans()),
+    )  # fmt: skip
+    seed = draw(st.integers(0, 2**31))
+    fill_on_grid(module, np.random.default_rng(seed))
+    space = tuple(draw(st.integers(3, 5)) for _ in range(ndim))
+    compare(module, (module.in_channels, *space), seed=seed)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_linear(bias):
     module = nn.Linear(7, 5, bias=bias)
