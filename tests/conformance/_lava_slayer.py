@@ -1,0 +1,260 @@
+"""lava-dl's slayer: its neurons and its blocks. Its arrays are `[batch, channels, ..., time]`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools as ft
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import neurojax as nj
+from neurojax.chips.loihi import CUBA, ShiftNorm, quantise_8bit
+from neurojax.converters import slayer
+from neurojax.converters.slayer._state import BLOCKS
+from tests.conformance._lava_case import (
+    FLOAT,
+    Case,
+    NotCovered,
+    evaluate,
+    first,
+    first_that_fits,
+    in_words,
+    last,
+    windows,
+)
+from tests.conformance._result import Result
+
+# Neurons
+
+
+def cuba(case: Case) -> Iterator[Result]:
+    """`cuba.Neuron`: current, membrane before the reset and spikes; a second call goes on."""
+    spatial = case["x"].ndim > 3
+    neuron = _neuron(
+        case, current_decay=_held(case, "cd", spatial), voltage_decay=_held(case, "vd", spatial)
+    )
+    x = first(case["x"])
+    network = nj.Sequential(x.shape[2:], n=_before_reset(neuron))
+    losses = [{"outputs": first(case["g_spike"])}] if "g_spike" in case else []
+    got = evaluate(network, x, probes=["n.i", "n.v"], losses=losses)
+    _traces(case, got.run)
+    if "x2" in case:  # goes on from the state that the first call left
+        again = evaluate(network, first(case["x2"]), probes=["n.i", "n.v"], state=got.run.state)
+        _traces(case, again.run, "2")
+    held = got.run.state.layers["n"]
+    kept = {
+        "current_state": held.i,
+        "voltage_state": jnp.where(got.run.outputs[-1] != 0, 0, held.v),
+    }
+    for array, value in kept.items():
+        if array in case:
+            case.equal(array, value)
+    if losses and "grad_x" in case:
+        case.gradient("grad_x", last(got.to_x[0]))
+        _decay_gradients(
+            case, got.to_network[0]["n"], {"current_decay": "grad_cd", "voltage_decay": "grad_vd"}
+        )
+    _device(case, neuron)
+    yield from case.results("slayer_cuba")
+
+
+def _held(case: Case, array: str, spatial: bool) -> Any:
+    """A decay that the module held; drawn at random if decays are not shared."""
+    learned = case.param("rg", "requires_grad", default=False)
+    return slayer.decay(case[array], learned=learned, spatial=spatial)
+
+
+def _neuron(case: Case, **changes: Any) -> CUBA:
+    options = {
+        "threshold": case.param("th", "threshold"),
+        "scale": case.param("scale", default=64),
+        "tau_grad": case.param("tau_grad", default=1),
+        "scale_grad": case.param("scale_grad", default=1),
+        "graded_spike": case.param("graded", "graded_spike", default=False),
+    }
+    return slayer.cuba_neuron(**(options | changes))
+
+
+def _before_reset(neuron: CUBA) -> CUBA:
+    """slayer shows the membrane before the reset."""
+    return dataclasses.replace(neuron, reset_delay="before")
+
+
+def _traces(case: Case, run: nj.Run, suffix: str = "") -> None:
+    values = {"current": run["n.i"], "voltage": run["n.v"], "spike": run.outputs}
+    for name, value in values.items():
+        case.equal(f"{name}{suffix}", last(value))
+
+
+def _decay_gradients(case: Case, to_neuron: Any, arrays: Mapping[str, str]) -> None:
+    """slayer's gradients to decays have the wrong sign and lack a factor 1 / 4096."""
+    for decay, array in arrays.items():
+        if array not in case:
+            continue
+        ours = -np.asarray(getattr(to_neuron, decay))
+        if decay == "voltage_decay":
+            case.leave_out("slayer's gradient to voltage decays", array)
+        else:
+            case.gradient(array, ours.reshape(case[array].shape))
+
+
+def _device(case: Case, neuron: CUBA) -> None:
+    """What the description says the chip would hold."""
+    said, held = case.about, neuron.integers()
+    if "threshold_quantised" in said:
+        case.said("threshold", said["threshold_quantised"], neuron.prepare(None).threshold)
+    if "v_th_mant" in said:
+        case.said("v_th_mant", said["v_th_mant"], held["vThMant"])
+    known = held | {"type": "CUBA", "refDelay": 1, "gradedSpike": neuron.graded}
+    known |= {"weight_exponent": 0}
+    if "weight_exponent" in said:
+        case.said("weight_exponent", said["weight_exponent"], 0)
+    for entry, value in (said.get("device_params") or {}).items():
+        if entry not in known:
+            raise ValueError(f"device_params has an entry that is not known: {entry}")
+        ours = known[entry]
+        if not isinstance(value, str):
+            ours = np.reshape(ours, np.shape(value))
+        case.said(entry, value, ours)
+
+
+def normalised(case: Case) -> Iterator[Result]:
+    """`cuba.Neuron(norm=...)`: a call in training, then one in evaluation."""
+    call = case.about.get("call", "")
+    found = re.search(r"Neuron\(\s*([\d.]+),\s*([\d.]+),\s*([\d.]+)", call)
+    if found is None:
+        raise ValueError(f"the call does not say threshold and decays: {call!r}")
+    threshold, current, voltage = (float(number) for number in found.groups())
+    norm = ShiftNorm(case["running_mean"], case.get("running_var"))
+    case.equal("bias", -quantise_8bit(norm.mean, descale=True))
+    if "weight_exp" in case:
+        case.equal("weight_exp", norm.exponent)
+    neuron = slayer.cuba_neuron(
+        threshold=threshold, current_decay=current, voltage_decay=voltage, norm=norm
+    )
+    x = first(case["x"])
+    run = evaluate(
+        nj.Sequential(x.shape[2:], n=_before_reset(neuron)), x, probes=["n.i", "n.v"]
+    ).run
+    shown = jax.vmap(jax.vmap(lambda i: norm.step(None, i)[1]))(run["n.i"])
+    case.equal("current_eval", last(shown))
+    case.equal("voltage_eval", last(run["n.v"]))
+    if "spike_eval" in case:
+        case.equal("spike_eval", last(run.outputs))
+    training = [name for name in case.arrays if name.endswith("_train")]
+    if training:
+        case.leave_out("norms in training", *training)
+    yield from case.results("slayer_cuba_norm")
+
+
+# Blocks
+
+KINDS = ("dense", "convT", "conv", "pool", "unpool", "affine", "recurrent", "input")
+
+
+def block(case: Case) -> Iterator[Result]:
+    """A block of CUBA neurons from its state dict, with the gradients to its parameters."""
+    found = re.search(rf"cuba_({'|'.join(KINDS)})", f"{case.about.get('call', '')} {case.name}")
+    if found is None:
+        raise ValueError(f"neither the call nor the name says what block it is: {case.about}")
+    if found.group(1) not in BLOCKS:
+        raise NotCovered(f"{found.group(1)} blocks are not compared yet")
+    if "leak" in case.name:
+        raise NotCovered("slayer's pools over stacked channels are not compared yet")
+    first_that_fits(case, _ways(case, found.group(1)))
+    yield from case.results(f"block_cuba {found.group(1)}")
+
+
+def _ways(case: Case, kind: str) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The options of the block that its name and its shapes leave open."""
+    said = f"{case.about.get('call', '')} {case.name}"
+    shifts = [False, True] if "noshift" in said or kind == "affine" else [True, False]
+    (_, *in_shape, _), (_, *out_shape, _) = case["x"].shape, case["y"].shape
+    options: list[dict[str, Any]] = [{}]
+    if kind in ("conv", "convT", "pool", "unpool"):
+        kernel = case["param.synapse.weight"].shape
+        options = list(windows(in_shape[1:], kernel[2:4], out_shape[1:], transposed="T" in kind))
+        if kind == "conv":
+            options = [o | {"groups": in_shape[0] // kernel[1]} for o in options]
+        if kind == "convT":
+            options = [o | {"groups": out_shape[0] // kernel[1]} for o in options]
+        if kind in ("pool", "unpool"):
+            options = [{"in_shape": tuple(in_shape)} | o for o in [{}, *options]]
+    if kind == "affine":
+        options = [{"dynamics": d} for d in (True, False)]
+        if "nodyn" in said:
+            options.reverse()
+        shifts = [False]
+    for shift, option in itertools.product(shifts, options):
+        if kind != "affine":
+            option = option | {"delay_shift": shift}
+        yield in_words(option), ft.partial(_block, case, kind, option)
+
+
+def _block(case: Case, kind: str, options: Mapping[str, Any]) -> None:
+    state = {
+        name.removeprefix("param."): case[name] for name in case.arrays if name.startswith("param.")
+    }
+    layers = slayer.from_state_dict(kind, state, neuron=case.params, **options)
+    x = first(case["x"])
+    shape = ft.reduce(lambda shape, layer: layer.out_shape(shape), layers.values(), x.shape[2:])
+    if shape != case["y"].shape[1:-1]:
+        case.outcomes.append((np.inf, f"y has shape {case['y'].shape}, here {shape} at each step"))
+        return
+    network = nj.Sequential(x.shape[2:], **layers)
+    losses = [{"outputs": first(case["g_y"])}] if "g_y" in case else []
+    got = evaluate(network, x, losses=losses)
+    case.equal("y", last(got.run.outputs))
+    if kind == "recurrent":
+        gradients = [name for name in case.arrays if name.startswith("grad")]
+        case.leave_out("slayer's truncated gradients of recurrent blocks", *gradients)
+    elif losses:
+        _gradients(case, got.to_network[0], got.to_x[0])
+
+
+def _gradients(case: Case, to_network: Any, to_x: Any) -> None:
+    if "grad_x" in case:
+        case.gradient("grad_x", last(to_x))
+    readers: dict[str, Callable[[], Any]] = {
+        "synapse.weight": lambda: to_network["synapse"].synapse.weight,
+        "synapse.weight_v": lambda: to_network["synapse"].synapse.weight,
+        "synapse.weight_g": lambda: to_network["synapse"].gain,
+        "input_synapse.weight": lambda: to_network["synapse"].synapse.weight,
+        "recurrent_synapse.weight": lambda: to_network["neuron"].synapse.synapse.weight,
+        "weight": lambda: to_network["transform"].weight,
+        "bias": lambda: to_network["transform"].bias,
+    }
+    for name in sorted(case.arrays):
+        if not name.startswith("grad."):
+            continue
+        parameter = name.removeprefix("grad.")
+        if parameter in readers:
+            case.gradient(name, np.reshape(readers[parameter](), case[name].shape))
+        elif parameter.startswith("neuron."):
+            neuron = to_network["neuron"]
+            _decay_gradients(case, getattr(neuron, "neuron", neuron), {parameter[7:]: name})
+        elif parameter == "delay.delay":
+            case.leave_out("delays are not trained", name)
+
+
+def without_neurons(case: Case) -> Iterator[Result]:
+    """Blocks that only move or merge values."""
+    x = first(case["x"])
+    for name in sorted(case.arrays.keys() - {"x"}):
+        if name == "flatten":
+            case.equal(
+                name, last(evaluate(nj.Sequential(x.shape[2:], nj.Flatten()), x).run.outputs)
+            )
+        elif name == "average":
+            layers = slayer.average(case[name].shape[1], in_shape=x.shape[2:])
+            ours = evaluate(nj.Sequential(x.shape[2:], **layers), x).run.outputs
+            case.equal(name, last(ours), rtol=FLOAT)
+        elif name.startswith("timedecimation"):
+            case.leave_out("time decimation", name)
+    yield from case.results("block_misc")
