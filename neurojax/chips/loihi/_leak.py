@@ -2,13 +2,13 @@
 
     n' = trunc(n (4096 - D) / 4096) + drive
 
-A state n of 24 bits and sign times a factor of 13 bits has up to 37 bits, which no float32 holds
-and no int32 either. Split n = 4096 h + l, both of n's sign: with k = 4096 - D,
+A state n of 24 bits and sign times a factor of 13 bits has up to 37 bits, which neither float32 nor
+int32 holds. Split n = 4096 h + l, both of n's sign: with k = 4096 - D,
 
     trunc(n k / 4096) = h k + trunc(l k / 4096)
 
-because h k is an integer of the sign of l k. Here |h| <= 2^12, |l| < 2^12 and k <= 2^12, so every
-product is an integer up to 2^24, exact in float32: there is no conversion to integers at all.
+because h k is an integer of the sign of l k. As |l| < 2^12 and k <= 2^12, l k is exact in float32,
+and h k fits into int32 for every |n| < 2^30.
 """
 
 from __future__ import annotations
@@ -37,28 +37,36 @@ def leak(
     The derivatives are those of n (1 - decay) + drive: 1 - decay, -n and 1.
 
     Args:
-        n: Integers, |n| <= 2^24.
+        n: Integers that a float32 carries, so all of them for |n| <= 2^24; |n| < 2^30.
         decay: Part that is lost: a multiple of 1 / 4096 within 0..1, a Python float or an array
             that broadcasts against `n`. See `on_grid`.
-        drive: Integers. The sum is rounded once, as any float32, if it leaves +-2^24.
+        drive: Integers. The exact sum, |sum| < 2^31, is rounded once to float32.
 
     Example:
         >>> import jax.numpy as jnp
         >>> from neurojax.chips.loihi._leak import leak
-        >>> print(leak(jnp.array([8388607.0, -1.0]), 128 / 4096, jnp.array([0.0, 5.0])))
-        [8.126463e+06 5.000000e+00]
+        >>> print(leak(jnp.array([8388607.0, -1.0]), 128 / 4096, jnp.array([0.0, 5.0])).tolist())
+        [8126463.0, 5.0]
     """
-    smooth = n * (1 - decay) + drive
-    n, decay, drive = lax.stop_gradient((n, decay, drive))
-    high = _cut(n * (1 / FULL))
-    low = n - high * FULL
-    exact = high * (FULL * (1 - decay)) + _cut(low * (1 - decay)) + drive
-    return _derivative_of(smooth, exact)
+    if n.dtype.itemsize < 4:
+        raise TypeError(
+            f"Loihi's neurons compute with integers of 24 bits in float32, but got {n.dtype}, "
+            "which holds fewer of them; pass float32 inputs"
+        )
+    keep = 1 - decay
+    smooth = n * keep + drive
+    n, keep, drive = lax.stop_gradient((n, keep, drive))
+    # What a conversion to int32 cuts off is what is to be cut off.
+    high = (n * (1 / FULL)).astype(jnp.int32)
+    low = n - (high * FULL).astype(n.dtype)
+    exact = high * _steps(keep) + (low * keep).astype(jnp.int32) + drive.astype(jnp.int32)
+    return _derivative_of(smooth, exact.astype(n.dtype))
 
 
-def _cut(x: Array) -> Array:
-    """Rounded towards zero. The derivative is 0."""
-    return jnp.where(x < 0, jnp.ceil(x), jnp.floor(x))
+def _steps(keep: Any) -> Any:
+    return (
+        round(FULL * keep) if isinstance(keep, float) else jnp.rint(FULL * keep).astype(jnp.int32)
+    )
 
 
 def on_grid(decay: Any) -> Any:
@@ -69,8 +77,8 @@ def on_grid(decay: Any) -> Any:
     return clamp(round_half_even(decay * FULL), 0, FULL, gradient="straight_through") / FULL
 
 
-def check_parameters(layer: Layer, in_shape: Shape) -> None:
-    """Raise ValueError unless every array among the fields of a neuron broadcasts to `in_shape`."""
+def check_shapes(layer: Layer, in_shape: Shape) -> None:
+    """Raise ValueError unless every array among a neuron's fields broadcasts to `in_shape`."""
     for name, value in vars(layer).items():
         if not eqx.is_array(value) or _broadcast(value.shape, in_shape) == in_shape:
             continue

@@ -1,0 +1,66 @@
+"""What a spike of Loihi's neurons is worth and what it does to the membrane, with gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from neurojax.fixed_point import _derivative_of
+from neurojax.surrogate import Surrogate, spike
+
+RESET_GRADIENTS = ("full", "detached", "bypassed")
+
+
+def recomputed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, of which back-propagation keeps the arguments and computes the rest again.
+
+    The end of a time step goes from one array, the membrane, to several that its gradient needs
+    (spikes, derivatives, masks). Storing them for all steps takes longer than computing them.
+    """
+    return jax.checkpoint(function, prevent_cse=False)  # type: ignore[no-any-return]
+
+
+def fires(
+    above: Float[Array, "*shape"], threshold: Any, surrogate: Surrogate, *, strict: bool = True
+) -> Float[Array, "*shape"]:
+    """1 where the membrane is above the threshold by `above` > 0, or >= 0 unless strict."""
+    threshold = jnp.asarray(threshold, above.dtype)
+    return spike(above, surrogate, threshold=threshold, strict=strict)
+
+
+def graded(
+    v: Float[Array, "*shape"],
+    above: Float[Array, "*shape"],
+    threshold: Any,
+    surrogate: Surrogate,
+    *,
+    strict: bool = True,
+) -> Float[Array, "*shape"]:
+    """The membrane where it is above the threshold, else 0."""
+    threshold = jnp.asarray(threshold, v.dtype)
+    above = lax.stop_gradient(above)
+    # Below the threshold the derivative falls off with the surrogate, above it stays at the peak.
+    slope = surrogate.derivative(jnp.minimum(above, 0), threshold)
+    return _derivative_of(slope * v, jnp.where(above > 0 if strict else above >= 0, v, 0))
+
+
+def reset(
+    v: Float[Array, "*shape"], spikes: Float[Array, "*shape"], gradient: str
+) -> Float[Array, "*shape"]:
+    """0 where there is a spike, else `v`.
+
+    Args:
+        v: Membrane before the reset.
+        spikes: 1 or 0.
+        gradient: `"full"`; `"detached"`: none to the spike; `"bypassed"`: as if there were no
+            reset.
+    """
+    if gradient == "full":
+        return (1 - spikes) * v
+    after = jnp.where(lax.stop_gradient(spikes) > 0, 0, v)
+    return after if gradient == "detached" else _derivative_of(v, after)
