@@ -4,6 +4,9 @@ A block is a synapse with 8-bit weights, a neuron, and a delay. Each function gi
 one block by name, for `nj.Sequential(in_shape, **block)` or `Converted(block)`. Weights may have
 slayer's shapes, with a time axis of length 1 behind the others.
 
+The neuron may be any of the chip's: `CUBA`, `ALIF`, a resonator, `SigmaDelta`. Resonators take
+complex inputs, and so the weights of their blocks are pairs `(real, imag)`, and so are gains.
+
 slayer's arrays are `[batch, channels, ..., time]`, ours `[time, batch, channels, ...]`:
 `jnp.moveaxis(x, -1, 0)` there, `jnp.moveaxis(y, 0, -1)` back.
 """
@@ -17,30 +20,44 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from neurojax._layer import Layer, Shape
 from neurojax.chips.loihi.cuba import CUBA
-from neurojax.chips.loihi.quantise import LARGEST, Quantised, QuantisedInput, quantise_8bit
-from neurojax.chips.loihi.spec import LARGEST_AXONAL_DELAY
-from neurojax.converters.slayer._neurons import Number, array
-from neurojax.layers.chain import Chain
+from neurojax.chips.loihi.quantise import QuantisedInput
+from neurojax.converters.slayer._neurons import Number
+from neurojax.converters.slayer._synapses import (
+    SPIKINGJELLY_LARGEST,
+    Ints,
+    delays,
+    dense_synapse,
+    kernel_of,
+    pair,
+    parts,
+    spatial,
+    spread,
+    stacked_sums,
+    steps_per_unit,
+    sums,
+    weighted,
+    window_values,
+)
+from neurojax.converters.slayer._truncated import Truncated
 from neurojax.layers.convolution import Conv2d
-from neurojax.layers.delay import Delay
 from neurojax.layers.linear import Linear
-from neurojax.layers.pooling import AvgPool1d, SumPool2d
+from neurojax.layers.pooling import AvgPool1d
 from neurojax.layers.recurrent import Recurrent
-from neurojax.layers.shape import Flatten, Reshape, Scale
+from neurojax.layers.shape import Flatten, Reshape
+from neurojax.layers.transposed import ConvTranspose2d
 
 Block = dict[str, Layer]
 
-SPIKINGJELLY_LARGEST = 255
-"""SpikingJelly limits 8-bit weights to 255 steps, one more than the chip has."""
+RECURRENT_GRADIENTS = ("full", "through_feedback_only")
 
 
 def dense(
     weight: Any,
-    neuron: CUBA,
+    neuron: Layer,
     *,
     gain: Any = None,
     mask: Any = None,
@@ -49,15 +66,17 @@ def dense(
     delay: Any = None,
     in_shape: Shape | None = None,
 ) -> Block:
-    """`slayer.block.cuba.Dense`.
+    """`slayer.block.cuba.Dense`, and those of the other neurons.
 
     Args:
-        weight: `(out, in)`, or `(out, in, height, width)` over images; the unquantised one.
-        neuron: See `cuba_neuron`.
+        weight: `(out, in)`, or `(out, in, height, width)` over images; the unquantised one. A pair
+            `(real, imag)` for resonators.
+        neuron: See `cuba_neuron` and its neighbours.
         gain: The `weight_g` of a block with `weight_norm=True` (`weight` is then its `weight_v`).
         mask: 0 where there is no synapse.
         quantise: Whether weights are used with 8 bits (`pre_hook_fx` is not None).
-        delay_shift: Whether the output comes one time step late.
+        delay_shift: Whether the output comes one time step late. slayer's sigma-delta blocks have
+            False.
         delay: Axonal delays, one number or one a channel: whole steps of what is given count, 0 to
             62. They are not trained here.
         in_shape: Shape of one sample at one step; needed if it is `(features, 1, 1)`.
@@ -73,23 +92,22 @@ def dense(
         >>> print(nj.simulate(nj.Sequential((2,), **block), jnp.ones((3, 1, 2))).outputs[:, 0, 0])
         [0. 1. 1.]
     """
-    kernel = _kernel(weight)
-    flat = kernel.shape[2:] in ((), (1, 1)) and (in_shape is None or len(in_shape) == 1)
-    if flat:
-        synapse: Linear | Conv2d = Linear.from_weights(kernel.reshape(kernel.shape[:2]))
-    else:
-        synapse = Conv2d.from_weights(kernel if kernel.ndim == 4 else kernel[..., None, None])
-    quantised = _synapse(synapse, neuron, quantise, gain=gain, mask=mask)
-    return {"synapse": quantised, "neuron": neuron, **_delays(delay_shift, delay)}
+
+    def one(weight: Any, gain: Any) -> Layer:
+        synapse = dense_synapse(kernel_of(weight), in_shape)
+        return weighted(synapse, neuron, quantise=quantise, gain=gain, mask=mask)
+
+    synapse = parts(one, weight, gain)
+    return {"synapse": synapse, "neuron": neuron, **delays(delay_shift, delay)}
 
 
 def conv(
     weight: Any,
-    neuron: CUBA,
+    neuron: Layer,
     *,
-    stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    dilation: Ints = 1,
     groups: int = 1,
     gain: Any = None,
     quantise: bool = True,
@@ -97,35 +115,76 @@ def conv(
     delay: Any = None,
 ) -> Block:
     """`slayer.block.cuba.Conv`: see `dense`, and `neurojax.Conv2d` for the window."""
-    synapse = Conv2d.from_weights(
-        _kernel(weight),
-        stride=_spatial(stride),
-        padding=_spatial(padding),
-        dilation=_spatial(dilation),
-        groups=groups,
-    )
-    quantised = _synapse(synapse, neuron, quantise, gain=gain)
-    return {"synapse": quantised, "neuron": neuron, **_delays(delay_shift, delay)}
+
+    def one(weight: Any, gain: Any) -> Layer:
+        synapse = Conv2d.from_weights(
+            kernel_of(weight),
+            stride=spatial(stride),
+            padding=spatial(padding),
+            dilation=spatial(dilation),
+            groups=groups,
+        )
+        return weighted(synapse, neuron, quantise=quantise, gain=gain)
+
+    synapse = parts(one, weight, gain)
+    return {"synapse": synapse, "neuron": neuron, **delays(delay_shift, delay)}
+
+
+def conv_transpose(
+    weight: Any,
+    neuron: Layer,
+    *,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    gain: Any = None,
+    quantise: bool = True,
+    delay_shift: bool = True,
+    delay: Any = None,
+) -> Block:
+    """`slayer.block.cuba.ConvT`: see `dense`, and `neurojax.ConvTranspose2d` for the window.
+
+    Args:
+        weight: `(in, out / groups, height, width)`, as torch has it for transposed convolutions.
+        neuron, quantise, delay_shift, delay: As in `dense`.
+        stride, padding, dilation, groups: As in `conv`.
+        gain: One number an *input* channel: `weight_norm` normalises over the first axis.
+    """
+
+    def one(weight: Any, gain: Any) -> Layer:
+        synapse = ConvTranspose2d.from_weights(
+            kernel_of(weight),
+            stride=spatial(stride),
+            padding=spatial(padding),
+            dilation=spatial(dilation),
+            groups=groups,
+        )
+        return weighted(synapse, neuron, quantise=quantise, gain=gain)
+
+    synapse = parts(one, weight, gain)
+    return {"synapse": synapse, "neuron": neuron, **delays(delay_shift, delay)}
 
 
 def pool(
     weight: Any,
-    neuron: CUBA,
+    neuron: Layer,
     *,
     in_shape: Shape,
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
     quantise: bool = True,
     delay_shift: bool = True,
     delay: Any = None,
+    stacked_channels: bool = False,
 ) -> Block:
     """`slayer.block.cuba.Pool`: the sum over windows of each channel, times a weight.
 
     Sizes that are no multiple of the window get zeros at the end. slayer pools the channels stacked
     on each other, so that with a stride other than the window, or with padding, its windows reach
     into the next channel; and it appends the wrong number of zeros to windows larger than 2. Both
-    are not copied.
+    are not copied, unless asked for.
 
     Args:
         weight: `(1, 1, height, width)`: the window, with the weight in each place.
@@ -134,20 +193,57 @@ def pool(
         stride: Default: the window.
         padding, dilation: As in `conv`.
         quantise, delay_shift, delay: As in `dense`.
+        stacked_channels: Pool as slayer does, which mixes channels.
     """
-    kernel = _kernel(weight)
-    pads = [
-        (p, p + -size % length)
-        for p, size, length in zip(_pair(padding), in_shape[1:], kernel.shape[2:], strict=True)
-    ]
-    values = quantise_8bit(kernel, scale=neuron.w_scale) if quantise else kernel
-    synapse = _sums(values, in_shape, stride, pads, dilation)
-    return {"synapse": synapse, "neuron": neuron, **_delays(delay_shift, delay)}
+
+    def one(weight: Any, gain: Any) -> Layer:
+        values = window_values(weight, neuron, quantise)
+        if stacked_channels:
+            return stacked_sums(values, in_shape, stride, padding, dilation)
+        pads = [
+            (p, p + -size % length)
+            for p, size, length in zip(pair(padding), in_shape[1:], values.shape[2:], strict=True)
+        ]
+        return sums(values, stride, pads, dilation)
+
+    synapse = parts(one, weight)
+    return {"synapse": synapse, "neuron": neuron, **delays(delay_shift, delay)}
+
+
+def unpool(
+    weight: Any,
+    neuron: Layer,
+    *,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    quantise: bool = True,
+    delay_shift: bool = True,
+    delay: Any = None,
+) -> Block:
+    """`slayer.block.cuba.Unpool`: every value is repeated over a window, times a weight.
+
+    Channels are apart, as in `pool`. What windows overlap is summed.
+
+    Args:
+        weight: `(1, 1, height, width)`: the window, with the weight in each place.
+        neuron: See `cuba_neuron`.
+        stride: Distance of the windows; default: the window.
+        padding: What is cut off around the output.
+        dilation, quantise, delay_shift, delay: As in `conv` and `dense`.
+    """
+
+    def one(weight: Any, gain: Any) -> Layer:
+        values = window_values(weight, neuron, quantise)
+        return spread(values, stride, padding, dilation)
+
+    synapse = parts(one, weight)
+    return {"synapse": synapse, "neuron": neuron, **delays(delay_shift, delay)}
 
 
 def affine(
     weight: Any,
-    neuron: CUBA,
+    neuron: Layer,
     *,
     gain: Any = None,
     mask: Any = None,
@@ -158,12 +254,18 @@ def affine(
     """`slayer.block.cuba.Affine`: a read-out without spikes; its output is the membrane.
 
     Args:
-        weight, neuron, gain, mask, quantise, in_shape: As in `dense`.
+        weight, neuron, gain, mask, quantise, in_shape: As in `dense`. The output of resonators is
+            the imaginary state.
         dynamics: False: the output is what the synapse gives.
+
+    Raises:
+        ValueError: The neuron has no read-out.
     """
+    if not hasattr(neuron, "threshold") or hasattr(neuron, "activation"):
+        raise ValueError(f"affine: {type(neuron).__name__} has no read-out; use CUBA or ALIF")
     block = dense(
         weight,
-        dataclasses.replace(neuron, threshold=None),
+        dataclasses.replace(neuron, threshold=None),  # type: ignore[type-var]
         gain=gain,
         mask=mask,
         quantise=quantise,
@@ -176,34 +278,40 @@ def affine(
 def recurrent(
     weight: Any,
     recurrent_weight: Any,
-    neuron: CUBA,
+    neuron: Layer,
     *,
     gain: Any = None,
     recurrent_gain: Any = None,
     quantise: bool = True,
     delay_shift: bool = True,
     delay: Any = None,
+    gradient: str = "full",
 ) -> Block:
     """`slayer.block.cuba.Recurrent`: s[t] = neuron(W x[t] + R s[t - 1]).
 
     slayer runs its neuron once a step there, which makes integers of the states anew and keeps the
-    normalised current (`CUBA(requantise=True, norm_feedback=True)`), and back-propagates through
-    the spikes only; here gradients go through the states, too.
+    normalised current (`CUBA(requantise=True, norm_feedback=True)`).
 
     Args:
         weight: W, `(out, in)`.
         recurrent_weight: R, `(out, out)`.
         gain, recurrent_gain: Their `weight_g`, if they are normalised.
         neuron, quantise, delay_shift, delay: As in `dense`.
+        gradient: `"full"`: through states and spikes. `"through_feedback_only"`, as in slayer:
+            neither through the states of neurons nor to their parameters, only back through R.
     """
-    neuron = dataclasses.replace(neuron, requantise=True, norm_feedback=True)
+    if gradient not in RECURRENT_GRADIENTS:
+        raise ValueError(f"recurrent: gradient is {gradient!r}; use one of {RECURRENT_GRADIENTS}")
+    if isinstance(neuron, CUBA):
+        neuron = dataclasses.replace(neuron, requantise=True, norm_feedback=True)
     into = dense(weight, neuron, gain=gain, quantise=quantise)["synapse"]
     back = dense(recurrent_weight, neuron, gain=recurrent_gain, quantise=quantise)["synapse"]
-    return {"synapse": into, "neuron": Recurrent(neuron, back), **_delays(delay_shift, delay)}
+    cells = Truncated(neuron) if gradient == "through_feedback_only" else neuron
+    return {"synapse": into, "neuron": Recurrent(cells, back), **delays(delay_shift, delay)}
 
 
 def input(
-    neuron: CUBA | None = None,
+    neuron: Layer | None = None,
     *,
     weight: Number | None = None,
     bias: Number | None = None,
@@ -212,15 +320,42 @@ def input(
     """`slayer.block.cuba.Input`: values become currents with 8 bits, then spikes.
 
     Args:
-        neuron: See `cuba_neuron`; None: the input is handed on.
+        neuron: See `cuba_neuron`; None: the input is handed on. Resonators take pairs: the input
+            then has shape `(2, ...)`. For sigma-delta neurons it is a `Delta`.
         weight, bias: One number each, an array is learned.
         delay_shift: As in `dense`.
     """
     block: Block = {}
     if neuron is not None:
-        block["transform"] = QuantisedInput(weight=weight, bias=bias, scale=neuron.w_scale)
+        scale = steps_per_unit(neuron)
+        block["transform"] = QuantisedInput(weight=weight, bias=bias, scale=scale)
         block["neuron"] = neuron
-    return block | _delays(delay_shift, None)
+    return block | delays(delay_shift, None)
+
+
+def time_decimation(
+    x: Float[Array | np.ndarray, "time ..."], factor: int
+) -> Float[Array, "bins ..."]:
+    """`slayer.block.cuba.TimeDecimation`: the mean of every `factor` time steps.
+
+    The last steps are filled up with zeros. This works on sequences, not within a network, because
+    its output has fewer time steps than its input.
+
+    Args:
+        x: Values or spikes, time first.
+        factor: Time steps in a bin. slayer only takes powers of two.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from neurojax.converters import slayer
+        >>> print(slayer.time_decimation(jnp.array([0.0, 0, 1, 1, 1, 0]), 4))
+        [0.5  0.25]
+    """
+    if isinstance(factor, bool) or not isinstance(factor, int) or factor < 1:
+        raise ValueError(f"time_decimation: factor is {factor!r}; it must be an integer >= 1")
+    x = jnp.asarray(x)
+    x = jnp.pad(x, ((0, -x.shape[0] % factor), *((0, 0),) * (x.ndim - 1)))
+    return x.reshape(-1, factor, *x.shape[1:]).mean(1)
 
 
 def average(num_outputs: int, *, in_shape: Shape) -> Block:
@@ -246,9 +381,9 @@ def container(
     weight: Any,
     neuron: CUBA,
     *,
-    stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    dilation: Ints = 1,
     groups: int = 1,
 ) -> Block:
     """SpikingJelly's `lava_exchange.BlockContainer` of a Linear or Conv2d and a `CubaLIFNode`.
@@ -261,7 +396,7 @@ def container(
     Returns:
         `synapse` and `neuron`.
     """
-    kernel = _kernel(weight)
+    kernel = kernel_of(weight)
     synapse: Linear | Conv2d = (
         Linear.from_weights(kernel)
         if kernel.ndim == 2
@@ -270,18 +405,17 @@ def container(
         )
     )
     return {
-        "synapse": _synapse(synapse, neuron, True, largest=SPIKINGJELLY_LARGEST),
+        "synapse": weighted(synapse, neuron, quantise=True, largest=SPIKINGJELLY_LARGEST),
         "neuron": neuron,
     }
 
 
 def sum_pool(
-    kernel_size: Sequence[int],
+    kernel_size: Ints,
     *,
-    in_shape: Shape,
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
 ) -> Layer:
     """SpikingJelly's `lava_exchange.SumPool2d`, exactly.
 
@@ -290,86 +424,8 @@ def sum_pool(
 
     Args:
         kernel_size: Height and width of the window.
-        in_shape: `(channels, height, width)`.
         stride, padding, dilation: As in `conv`; default stride: the window.
     """
-    window = _pair(kernel_size)
-    pads = [(p, p) for p in _pair(padding)]
-    return _sums(np.ones((1, 1, *window), np.float32), in_shape, stride, pads, dilation)
-
-
-def _sums(
-    kernel: Any,
-    in_shape: Shape,
-    stride: int | Sequence[int] | None,
-    padding: Sequence[tuple[int, int]],
-    dilation: int | Sequence[int],
-) -> Layer:
-    """Weighted sums over windows `(1, 1, height, width)` of each channel."""
-    values = np.asarray(kernel)
-    window = values.shape[2:]
-    steps = window if stride is None else _pair(stride)
-    if _pair(dilation) == (1, 1) and len(np.unique(values)) == 1:
-        sums, factor = SumPool2d(window, stride=steps, padding=padding), float(values.flat[0])
-        return sums if factor == 1 else Chain(sum=sums, weight=Scale(factor))
-    return Conv2d.from_weights(
-        np.tile(values, (in_shape[0], 1, 1, 1)),
-        stride=steps,
-        padding=padding,
-        dilation=_pair(dilation),
-        groups=in_shape[0],
-    )
-
-
-def _kernel(weight: Any) -> Array:
-    """A weight without the axis of time; 8-bit weights are even, so nothing else is lost."""
-    kernel = jnp.asarray(weight if isinstance(weight, Array) else array(weight))
-    if kernel.ndim == 5 and kernel.shape[-1] == 1:
-        return kernel[..., 0]
-    if kernel.ndim not in (2, 4):
-        raise ValueError(
-            f"a weight has shape {kernel.shape}; it must be (out, in) or (out, in, height, width), "
-            "with or without a last axis of length 1"
-        )
-    return kernel
-
-
-def _spatial(value: int | Sequence[int]) -> int | Sequence[int]:
-    """An option of two spatial axes, from one of three axes of which time is the last."""
-    return value if isinstance(value, int) else tuple(value)[:2]
-
-
-def _pair(value: int | Sequence[int]) -> tuple[int, int]:
-    first = _spatial(value)
-    return (first, first) if isinstance(first, int) else (first[0], first[1])
-
-
-def _synapse(
-    synapse: Linear | Conv2d,
-    neuron: CUBA,
-    quantise: bool,
-    *,
-    gain: Any = None,
-    mask: Any = None,
-    largest: int = LARGEST,
-) -> Layer:
-    if mask is not None:
-        behind = (1,) * (synapse.weight.ndim - 2)
-        mask = jnp.broadcast_to(
-            _kernel(mask).reshape(*mask.shape[:2], *behind), synapse.weight.shape
-        )
-    if quantise:
-        return Quantised(synapse, scale=neuron.w_scale, largest=largest, gain=gain, mask=mask)
-    if gain is not None or mask is not None:
-        given = "gain" if mask is None else "mask"
-        raise ValueError(f"{given} needs quantise=True; multiply it into the weight")
-    return synapse
-
-
-def _delays(delay_shift: bool, delay: Any) -> Block:
-    """One layer for the step that a block takes and the axonal delays behind it."""
-    steps = np.zeros(1) if delay is None else np.floor(array(delay)).reshape(-1)
-    steps = np.clip(steps, 0, LARGEST_AXONAL_DELAY).astype(int) + int(delay_shift)
-    if not steps.any():
-        return {}
-    return {"delay": Delay(int(steps[0]) if steps.size == 1 else steps)}
+    window = pair(kernel_size)
+    pads = [(p, p) for p in pair(padding)]
+    return sums(np.ones((1, 1, *window), np.float32), stride, pads, dilation)

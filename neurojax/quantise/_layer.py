@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -13,7 +14,8 @@ from neurojax._layer import Layer, Shape, State
 from neurojax.quantise._grid import Grid, LearntGrid
 from neurojax.quantise._quantiser import Quantiser
 
-Rule = Grid | LearntGrid | Quantiser
+# Any: rules of chips, which have what the others have.
+Rule = Grid | LearntGrid | Quantiser | Any
 
 
 class Quantised(Layer):

@@ -244,7 +244,7 @@ def _entry(name: str, values: Array, rule: Rule) -> Entry:
     grid = rule.grid(values) if isinstance(rule, Quantiser) else rule
     key = jax.random.key(0) if grid.rounding == "stochastic" else None
     integers = grid.integers(values, key=key)
-    scale = grid.scale if isinstance(grid, Grid) else 1 / grid.step
+    scale = 1 / grid.step if isinstance(grid, LearntGrid) else grid.scale
     least, most = float(np.min(np.asarray(scale))), float(np.max(np.asarray(scale)))
     low, high = grid.limits
     exact = np.asarray(values, np.float64) * np.asarray(scale, np.float64)

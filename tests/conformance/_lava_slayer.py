@@ -222,11 +222,11 @@ def _gradients(case: Case, to_network: Any, to_x: Any) -> None:
     if "grad_x" in case:
         case.gradient("grad_x", last(to_x))
     readers: dict[str, Callable[[], Any]] = {
-        "synapse.weight": lambda: to_network["synapse"].synapse.weight,
-        "synapse.weight_v": lambda: to_network["synapse"].synapse.weight,
-        "synapse.weight_g": lambda: to_network["synapse"].gain,
-        "input_synapse.weight": lambda: to_network["synapse"].synapse.weight,
-        "recurrent_synapse.weight": lambda: to_network["neuron"].synapse.synapse.weight,
+        "synapse.weight": lambda: to_network["synapse"].layer.weight,
+        "synapse.weight_v": lambda: to_network["synapse"].layer.weight,
+        "synapse.weight_g": lambda: to_network["synapse"].rules["weight"].gain,
+        "input_synapse.weight": lambda: to_network["synapse"].layer.weight,
+        "recurrent_synapse.weight": lambda: to_network["neuron"].synapse.layer.weight,
         "weight": lambda: to_network["transform"].weight,
         "bias": lambda: to_network["transform"].bias,
     }

@@ -83,9 +83,9 @@ def test_recorded_blocks(name):
     to_net, to_x = jax.grad(loss, argnums=(0, 1))(net, jnp.moveaxis(z["x"], -1, 0))
     assert_close(np.moveaxis(np.asarray(to_x), 0, -1), z["grad_x"])
     ours = {
-        "synapse.weight": lambda: to_net["block.synapse"].synapse.weight,
-        "synapse.weight_v": lambda: to_net["block.synapse"].synapse.weight,
-        "synapse.weight_g": lambda: to_net["block.synapse"].gain,
+        "synapse.weight": lambda: to_net["block.synapse"].layer.weight,
+        "synapse.weight_v": lambda: to_net["block.synapse"].layer.weight,
+        "synapse.weight_g": lambda: to_net["block.synapse"].rules["weight"].gain,
         # Theirs has the wrong sign and lacks 1 / 4096; ours is to the decay, not to 4096 decays.
         "neuron.current_decay": lambda: -to_net["block.neuron"].current_decay,
         "weight": lambda: to_net["block.transform"].weight,

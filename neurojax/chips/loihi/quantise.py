@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape, State, parameter
 from neurojax.chips.loihi.spec import WEIGHT_BITS
+from neurojax.chips.loihi.synapse import Synapse, check_synapse
 from neurojax.fixed_point import _derivative_of, clamp, divide
+from neurojax.quantise import Quantised
 
 SCALE = 64
 """Steps of a weight, and of a threshold, in one unit of the user's numbers."""
@@ -48,23 +50,62 @@ def quantise_8bit(
         >>> print(quantise_8bit(jnp.array([0.04, -0.3, 9.0]), descale=True))
         [  2. -20. 254.]
     """
-    # Divided and multiplied by one and the same float32, as the originals do: with a scale that is
-    # no power of two, any other order gives other last bits.
-    x = jnp.asarray(x, jnp.float32)
-    step = np.float32(2 / scale)
-    rounded = _derivative_of(x, jnp.rint(divide(x, 2 / scale)) * step)
-    low, high = np.float32(-(1 << WEIGHT_BITS) / scale), np.float32(largest / scale)
-    limited = clamp(rounded, low, high)
+    limited = _even(x, scale, -(1 << WEIGHT_BITS), largest)
     return limited * jnp.float32(scale) if descale else limited
 
 
-class Quantised(Layer):
-    """A synapse whose weight has full precision in training and 8 bits in use.
+def quantise_hook(
+    x: Float[Array | np.ndarray, "*shape"], *, scale: float = SCALE, num_bits: int = 8
+) -> Float[Array, "*shape"]:
+    """slayer's hook for weights of some bits: even multiples of 1 / scale, 2^(num_bits + 1) many.
+
+    The limits are -2 2^num_bits / scale and 2 (2^num_bits - 1) / scale, so that 7 bits give what
+    the chip calls 8 (`quantise_8bit`), and 8 bits twice of that. Derivative as there.
+
+    References:
+        lava-dl, `slayer.utils.quantize.quantize_hook_fx`.
+    """
+    if isinstance(num_bits, bool) or not isinstance(num_bits, int) or not 1 <= num_bits <= 16:
+        raise ValueError(f"quantise_hook: num_bits is {num_bits!r}; it must be an integer 1..16")
+    return _even(x, scale, -2 << num_bits, (2 << num_bits) - 2)
+
+
+def step_quantise(
+    x: Float[Array | np.ndarray, "*shape"], *, step: float = 1.0, floor: bool = False
+) -> Float[Array, "*shape"]:
+    """The nearest multiple of a step, ties to the even one, or the one below. Derivative 1.
+
+    References:
+        SpikingJelly, `lava_exchange.step_quantize`; lava-dl, `slayer.utils.quantize`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from neurojax.chips.loihi.quantise import step_quantise
+        >>> print(step_quantise(jnp.array([0.3, 0.8]), step=0.5))
+        [0.5 1. ]
+    """
+    x = jnp.asarray(x, jnp.float32)
+    steps = divide(x, step)
+    return _derivative_of(x, (jnp.floor(steps) if floor else jnp.rint(steps)) * np.float32(step))
+
+
+def _even(x: Any, scale: float, low: int, high: int) -> Array:
+    """Even multiples of 1 / scale from low / scale to high / scale."""
+    # Divided and multiplied by one and the same float32, as the originals do: with a scale that is
+    # no power of two, any other order gives other last bits.
+    rounded = step_quantise(x, step=2 / scale)
+    return clamp(rounded, np.float32(low / scale), np.float32(high / scale))
+
+
+class EightBit(Layer):
+    """The rule by which weights of full precision become those of the chip.
+
+    For `neurojax.quantise.Quantised`; `quantised` puts it there. As a layer it quantises what
+    passes.
 
     Args:
-        synapse: A layer with a `weight`, such as Linear or Conv2d.
         gain: Weight normalisation: the weight in use is gain * weight / |weight|, with the norm of
-            what arrives at one output. One number an output, or None: no normalisation.
+            what arrives at one output. One number an output, trainable; None: no normalisation.
         mask: 0 where there is no synapse, of the weight's shape; no parameter. None: all exist.
         scale: Weight steps per unit.
         largest: Largest weight in steps, see `quantise_8bit`.
@@ -74,82 +115,154 @@ class Quantised(Layer):
         https://arxiv.org/abs/1602.07868.
 
     Example:
-        >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi import Quantised
-        >>> fc = Quantised(nj.Linear.from_weights(jnp.array([[0.3, -0.01]])))
-        >>> print(nj.simulate(nj.Sequential((2,), fc), jnp.ones((1, 1, 2))).outputs)
-        [[[0.3125]]]
+        >>> import jax.numpy as jnp
+        >>> from neurojax.chips.loihi.quantise import EightBit
+        >>> print(EightBit(gain=[2.5])(jnp.array([[3.0, 4.0]])))
+        [[1.5 2. ]]
     """
 
-    synapse: Layer
     gain: Float[Array, " out"] | None
-    mask: Array | None
+    mask: Float[Array, "out ..."] | None
     scale: float = eqx.field(static=True)
     largest: int = eqx.field(static=True)
 
     buffers: ClassVar[tuple[str, ...]] = ("mask",)
+    bits: ClassVar[int] = WEIGHT_BITS
+    rounding: ClassVar[str] = "half_even"
 
     def __init__(
         self,
-        synapse: Layer,
         *,
         gain: Any = None,
         mask: Any = None,
         scale: float = SCALE,
         largest: int = LARGEST,
     ) -> None:
-        weight = getattr(synapse, "weight", None)
-        if weight is None:
-            raise TypeError(
-                f"Quantised: {type(synapse).__name__} has no weight; use Linear, Conv1d or Conv2d"
-            )
-        if getattr(synapse, "bias", None) is not None:
-            raise ValueError(
-                "Quantised: the synapse has a bias, which Loihi's synapses have not; set it to "
-                "None, or give the neurons an input from a source that always spikes"
-            )
-        self.synapse = synapse
         self.gain = None if gain is None else jnp.asarray(gain, jnp.float32).reshape(-1)
-        self.mask = None if mask is None else jnp.asarray(mask, jnp.float32).reshape(weight.shape)
-        if self.gain is not None and self.gain.shape != weight.shape[:1]:
-            raise ValueError(
-                f"Quantised: gain has {self.gain.size} values, but the weight {weight.shape} has "
-                f"{weight.shape[0]} outputs"
-            )
-        self.scale, self.largest = _positive("Quantised: scale", scale), int(largest)
+        self.mask = None if mask is None else jnp.asarray(mask, jnp.float32)
+        self.scale, self.largest = _positive("EightBit: scale", scale), int(largest)
 
     @property
-    def weight(self) -> Float[Array, "out ..."]:
-        """The weight as it is used, in the user's unit."""
-        weight = self.synapse.weight  # type: ignore[attr-defined]
-        if self.mask is not None:
-            weight = weight * self.mask
-        if self.gain is not None:
-            axes = tuple(range(1, weight.ndim))
-            norm = jnp.sqrt(jnp.sum(weight**2, axis=axes, keepdims=True))
-            weight = weight * (self.gain.reshape(-1, *(1 for _ in axes)) / norm)
-        return quantise_8bit(weight, scale=self.scale, largest=self.largest)
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest weight in steps."""
+        return -(1 << WEIGHT_BITS), self.largest
 
-    def prepare(self, key: PRNGKeyArray | None) -> Self:
-        synapse = eqx.tree_at(lambda s: s.weight, self.synapse.prepare(key), self.weight)
-        return eqx.tree_at(
-            lambda q: (q.synapse, q.gain, q.mask),
-            self,
-            (synapse, None, None),
-            is_leaf=lambda node: node is None,
-        )
+    def __call__(
+        self, x: Float[Array, "*shape"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "*shape"]:
+        """The weight as it is used, in the user's unit."""
+        del key
+        return quantise_8bit(self.effective(x), scale=self.scale, largest=self.largest)
+
+    def integers(
+        self, x: Float[Array, "*shape"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "*shape"]:
+        """The weight as the chip has it, in steps."""
+        return jnp.rint(self(x, key=key) * jnp.float32(self.scale))
+
+    def real(self, integers: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """Weights in the user's unit, from steps."""
+        return divide(integers, self.scale)
+
+    def effective(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """The weight behind mask and normalisation, with full precision."""
+        if self.mask is not None:
+            x = x * self.mask
+        if self.gain is None:
+            return x
+        axes = tuple(range(1, x.ndim))
+        norm = jnp.sqrt(jnp.sum(x**2, axis=axes, keepdims=True))
+        return x * (self.gain.reshape(-1, *(1 for _ in axes)) / norm)
 
     def step(
         self, state: State, x: Array, *, key: PRNGKeyArray | None = None
     ) -> tuple[State, Array]:
-        return self.synapse.step(state, x, key=key)
+        return state, self(x, key=key)
 
     def out_shape(self, in_shape: Shape) -> Shape:
-        return self.synapse.out_shape(in_shape)
+        return tuple(in_shape)
 
     def describe(self) -> str:
-        norm = "" if self.gain is None else ", normalised"
-        return f"{self.synapse.describe()}, 8 bit{norm}"
+        return "EightBit" if self.gain is None else "EightBit, normalised"
+
+
+def quantised(
+    synapse: Layer,
+    *,
+    gain: Any = None,
+    mask: Any = None,
+    scale: float = SCALE,
+    largest: int = LARGEST,
+) -> Quantised:
+    """A synapse whose weight has full precision in training and 8 bits in use.
+
+    Args:
+        synapse: A layer with a `weight` and no bias, such as Linear or Conv2d.
+        gain, mask, scale, largest: See `EightBit`.
+
+    Raises:
+        TypeError: The layer has no weight.
+        ValueError: It has a bias; gain or mask have other shapes than the weight.
+
+    Example:
+        >>> import jax.numpy as jnp, neurojax as nj
+        >>> from neurojax.chips.loihi.quantise import quantised
+        >>> fc = quantised(nj.Linear.from_weights(jnp.array([[0.3, -0.01]])))
+        >>> print(nj.simulate(nj.Sequential((2,), fc), jnp.ones((1, 1, 2))).outputs)
+        [[[0.3125]]]
+    """
+    weight = check_synapse("quantised", synapse)
+    rule = EightBit(gain=gain, mask=mask, scale=scale, largest=largest)
+    if rule.gain is not None and rule.gain.shape != weight.shape[:1]:
+        raise ValueError(
+            f"quantised: gain has {rule.gain.size} values, but the weight {weight.shape} has "
+            f"{weight.shape[0]} outputs"
+        )
+    if rule.mask is not None and rule.mask.shape != weight.shape:
+        raise ValueError(
+            f"quantised: mask has shape {rule.mask.shape}, the weight {weight.shape}; give one "
+            "number for each weight"
+        )
+    return Quantised(synapse, {"weight": rule})
+
+
+def integers_of(synapse: Layer, *, scale: float = SCALE) -> Int[np.ndarray, ...]:
+    """The weights of a synapse in weight steps, as the chip computes with them. Outside of jit.
+
+    Args:
+        synapse: A `Synapse` (mantissas times 2^exponent), what `quantised` returned, or any layer
+            whose weights are multiples of 1 / scale.
+        scale: Weight steps per unit, for the last kind.
+
+    Returns:
+        int64, of the weight's shape.
+
+    Raises:
+        ValueError: They are no integers: name and remedy.
+
+    Example:
+        >>> import jax.numpy as jnp, neurojax as nj
+        >>> from neurojax.chips.loihi.quantise import integers_of, quantised
+        >>> print(integers_of(quantised(nj.Linear.from_weights(jnp.array([[0.3, -0.01]])))))
+        [[20  0]]
+    """
+    if isinstance(synapse, Synapse):
+        steps = synapse.integers() * 2.0**synapse.exponent
+    elif isinstance(synapse, Quantised) and isinstance(synapse.rules.get("weight"), EightBit):
+        rule = synapse.rules["weight"]
+        steps = np.asarray(rule.integers(synapse.layer.weight), np.float64)  # type: ignore[attr-defined]
+    else:
+        steps = np.asarray(check_synapse("integers_of", synapse), np.float64) * scale
+        # A multiple of 1 / scale in float32 is one up to half a unit in the last place.
+        near = np.rint(steps)
+        steps = np.where(np.abs(steps - near) <= np.abs(near) * 2.0**-23, near, steps)
+    if not np.array_equal(steps, np.rint(steps)):
+        wrong = steps[steps != np.rint(steps)].flat[0]
+        raise ValueError(
+            f"integers_of: {synapse.describe()} has a weight of {wrong:g} steps, which is no "
+            "integer; quantise it first (loihi.quantised), or give the scale that it was made with"
+        )
+    return steps.astype(np.int64)
 
 
 class QuantisedInput(Layer):

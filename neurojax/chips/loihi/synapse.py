@@ -32,7 +32,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape, State
 from neurojax.chips.loihi import weights
-from neurojax.chips.loihi.spec import WEIGHT_BITS
+from neurojax.chips.loihi.spec import WEIGHT_BITS, WEIGHT_EXPONENTS
 from neurojax.fixed_point import (
     _derivative_of,
     clamp,
@@ -90,10 +90,10 @@ class Synapse(Layer):
     message_bits: int | None = eqx.field(static=True, default=None, kw_only=True)
 
     def __check_init__(self) -> None:
-        _check_synapse("Synapse", self.synapse)
+        check_synapse("Synapse", self.synapse)
         weights.mantissa_range(self.bits, self.sign)
         for name, low, high in (
-            ("exponent", *weights.EXPONENTS),
+            ("exponent", *WEIGHT_EXPONENTS),
             ("accumulator_bits", 1, EXACT_BITS),
             ("message_bits", 0, LARGEST_MESSAGE_BITS),
         ):
@@ -304,9 +304,10 @@ def _is_index(value: Any) -> bool:
     return True
 
 
-def _check_synapse(what: str, synapse: Any) -> None:
-    """Refuse what has no weight, or has a bias."""
-    if getattr(synapse, "weight", None) is None:
+def check_synapse(what: str, synapse: Any) -> Array:
+    """The weight of a layer; refuses what has none, or has a bias."""
+    weight = getattr(synapse, "weight", None)
+    if weight is None:
         raise TypeError(
             f"{what}: {type(synapse).__name__} has no weight; use Linear, Conv1d or Conv2d"
         )
@@ -315,6 +316,7 @@ def _check_synapse(what: str, synapse: Any) -> None:
             f"{what}: the synapse has a bias, which Loihi's synapses have not; set it to None, and "
             "give it to the neurons, or to synapses from a source that always spikes"
         )
+    return weight
 
 
 def _fan_in(synapse: Layer) -> int:

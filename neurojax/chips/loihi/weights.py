@@ -26,9 +26,6 @@ from neurojax.chips.loihi.spec import WEIGHT_BITS
 MODES = ("mixed", "excitatory", "inhibitory")
 """Sign modes of a group of synapses."""
 
-EXPONENTS = (-8, 7)
-"""Smallest and largest exponent of a group of synapses (4 bits, two's complement)."""
-
 LARGEST_MAGNITUDE = 1 << WEIGHT_BITS
 """No mantissa is larger, whatever its sign mode."""
 

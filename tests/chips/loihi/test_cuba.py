@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import neurojax as nj
-from neurojax.chips.loihi import CUBA, Quantised, ShiftNorm, quantise_8bit
+from neurojax.chips.loihi import CUBA, ShiftNorm, quantise_8bit
 from neurojax.surrogate import Sigmoid
-from neurojax.train._trainable import parameters
 
 STEPS, NEURONS = 12, 8
 LARGEST = 1 << 24
@@ -193,26 +192,7 @@ def test_decays_of_channels():
     assert result["n.i"][-1, 0, :, 0, 0].tolist() == [0.75, 0.25]
 
 
-# Weights and norms
-
-
-def test_weights_are_trained_behind_the_quantisation():
-    weight = jnp.array([[0.3, -0.01], [9.0, 0.02]])
-    net = nj.Sequential((2,), fc=Quantised(nj.Linear.from_weights(weight)))
-    x = jnp.ones((1, 1, 2))
-    used = [[0.3125, -0.0], [254 / 64, 0.03125]]
-    assert (net["fc"].prepare(None).synapse.weight == jnp.array(used)).all()
-    slope = jax.grad(lambda n: nj.simulate(n, x).outputs.sum())(net)["fc"].synapse.weight
-    assert slope.tolist() == [[1.0, 1.0], [0.0, 1.0]]
-
-
-def test_weight_normalisation_and_mask():
-    weight, gain = jnp.array([[3.0, 4.0], [0.0, 2.0]]), jnp.array([2.5, 1.0])
-    fc = Quantised(nj.Linear.from_weights(weight), gain=gain)
-    assert fc.weight.tolist() == [[1.5, 2.0], [0.0, 1.0]]
-    masked = Quantised(nj.Linear.from_weights(weight), mask=jnp.array([[1, 0], [1, 1]]))
-    assert masked.weight.tolist() == [[3.0, 0.0], [0.0, 2.0]]
-    assert [name for name, _ in parameters(nj.Sequential((2,), fc=masked))] == ["fc.synapse.weight"]
+# Norms
 
 
 @pytest.mark.parametrize(("deviation", "exponent"), [(1.0, 0), (1.01, 1), (0.3, -1), (1e3, 3)])
@@ -247,12 +227,6 @@ def test_shapes_are_checked():
     with pytest.raises(ValueError, match="has the mean of 3 channels"):
         neuron = CUBA(current_decay=0.5, voltage_decay=0.5, norm=ShiftNorm(jnp.zeros(3)))
         nj.Sequential((4,), n=neuron)
-    with pytest.raises(ValueError, match="has a bias, which Loihi's synapses have not"):
-        Quantised(nj.Linear(2, 3, bias=True, key=jax.random.key(0)))
-    with pytest.raises(TypeError, match="Flatten has no weight"):
-        Quantised(nj.Flatten())
-    with pytest.raises(ValueError, match="gain has 2 values, but the weight"):
-        Quantised(nj.Linear(2, 3, key=jax.random.key(0)), gain=jnp.ones(2))
 
 
 def test_quantise_needs_no_array():
