@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -413,6 +412,7 @@ def container(
 def sum_pool(
     kernel_size: Ints,
     *,
+    in_shape: Shape,
     stride: Ints | None = None,
     padding: Ints = 0,
     dilation: Ints = 1,
@@ -424,8 +424,14 @@ def sum_pool(
 
     Args:
         kernel_size: Height and width of the window.
+        in_shape: `(channels, height, width)`.
         stride, padding, dilation: As in `conv`; default stride: the window.
+
+    Raises:
+        ValueError: No window fits into the input.
     """
     window = pair(kernel_size)
     pads = [(p, p) for p in pair(padding)]
-    return sums(np.ones((1, 1, *window), np.float32), stride, pads, dilation)
+    layer = sums(np.ones((1, 1, *window), np.float32), stride, pads, dilation)
+    layer.out_shape(in_shape)
+    return layer

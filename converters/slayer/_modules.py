@@ -11,7 +11,6 @@ from neurojax.chips.loihi.quantise import LARGEST
 from neurojax.converters._registry import Converted, kind_of, refuse, register
 from neurojax.converters._values import per_neuron, weight
 from neurojax.converters.slayer._blocks import (
-    SPIKINGJELLY_LARGEST,
     Block,
     affine,
     average,
@@ -28,6 +27,7 @@ from neurojax.converters.slayer._neurons import (
     cuba_neuron,
     decay,
 )
+from neurojax.converters.slayer._synapses import SPIKINGJELLY_LARGEST
 from neurojax.layers.dropout import Dropout
 from neurojax.layers.shape import Flatten, Identity
 from neurojax.surrogate import Sigmoid, Surrogate, by_name
