@@ -16,13 +16,15 @@ from neurojax.surrogate import Surrogate, spike
 RESET_GRADIENTS = ("full", "detached", "bypassed")
 
 
-def recomputed(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, of which back-propagation keeps the arguments and computes the rest again.
+def recomputed(function: Callable[..., Any], *arguments: Any) -> Any:
+    """`function(*arguments)`, of which back-propagation keeps the arguments only.
 
     The end of a time step goes from one array, the membrane, to several that its gradient needs
-    (spikes, derivatives, masks). Storing them for all steps takes longer than computing them.
+    (spikes, derivatives, masks). Storing them for all steps takes longer than computing them again.
     """
-    return jax.checkpoint(function, prevent_cse=False)  # type: ignore[no-any-return]
+    # In a function of its own: JAX hashes it, and a layer's methods are no more hashable than its
+    # arrays.
+    return jax.checkpoint(lambda *a: function(*a), prevent_cse=False)(*arguments)
 
 
 def fires(

@@ -223,7 +223,7 @@ class LIF(Layer):
             total = truncate(total * 2.0**-self.shift)
         h = leak(state.v, self.dv / FULL, total)
         silent = None if state.refractory is None else state.refractory > 0
-        v, y, fired = recomputed(self._end)(h, silent)
+        v, y, fired = recomputed(self._end, h, silent)
         refractory = state.refractory
         if refractory is not None:
             left = jnp.maximum(refractory - 1, 0)
