@@ -32,6 +32,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape, State
 from neurojax.chips.loihi import weights
+from neurojax.chips.loihi.delay_dense import DelayDense
 from neurojax.chips.loihi.spec import WEIGHT_BITS, WEIGHT_EXPONENTS
 from neurojax.fixed_point import (
     _derivative_of,
@@ -206,6 +207,7 @@ def dense(
     weight_exp: int = 0,
     num_message_bits: int = 0,
     sign_mode: str | None = None,
+    delays: Int[np.ndarray, "out in"] | None = None,
 ) -> Synapse:
     """Lava's `Dense` from its integers, without the one step by which its output is late.
 
@@ -215,6 +217,7 @@ def dense(
         weight_exp: Exponent, -8 to 7.
         num_message_bits: 0: messages are spikes, and whatever is not 0 counts as 1.
         sign_mode: `"mixed"`, `"excitatory"` or `"inhibitory"`; None: that of the weights.
+        delays: One for each synapse, 0 to 63 time steps: Lava's `DelayDense`.
 
     Raises:
         ValueError: What `Synapse` refuses; weights that are no integers.
@@ -231,7 +234,7 @@ def dense(
     sign = weights.sign_mode(w) if sign_mode is None else sign_mode
     mantissas = weights.truncate_weights(clipped, num_weight_bits, sign=sign)
     return Synapse(
-        Linear.from_weights(mantissas),
+        Linear.from_weights(mantissas) if delays is None else DelayDense(mantissas, delays),
         exponent=weight_exp,
         bits=num_weight_bits,
         sign=sign,
