@@ -6,9 +6,8 @@ In every time step, with integers that count steps of 1 / s_scale (s_scale = 64 
     v = trunc(v (4096 - D_v) / 4096) + i
     s = 1 if v > threshold, and then v = 0
 
-D_i and D_v are the decays times 4096, rounded to integers; trunc rounds towards zero. The products
-have up to 37 bits and are computed in two 32-bit limbs (`fixed_point.multiply_shift`). There is no
-64-bit arithmetic, and no saturation: the chip's registers have 24 bits, this neuron goes on.
+D_i and D_v are the decays times 4096, rounded to integers; trunc rounds towards zero. There is no
+saturation: the chip's registers have 24 bits, this neuron goes on. `LIF` has them.
 
 The states are handed on in the user's unit, as float32 that hold a multiple of 1 / s_scale. With a
 scale that is a power of two this is exact for integers up to 2^24.
@@ -31,22 +30,14 @@ from jaxtyping import Array, PRNGKeyArray
 
 from neurojax import surrogate as surrogates
 from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
+from neurojax.chips.loihi._fire import RESET_GRADIENTS, fires, graded, recomputed, reset
+from neurojax.chips.loihi._leak import FULL, check_shapes, leak, on_grid
 from neurojax.chips.loihi.quantise import SCALE, _positive
-from neurojax.chips.loihi.spec import DECAY_BITS, STATE_SHIFT
-from neurojax.fixed_point import (
-    _derivative_of,
-    clamp,
-    divide,
-    multiply_shift,
-    round_half_even,
-    truncate,
-)
+from neurojax.chips.loihi.spec import STATE_SHIFT
+from neurojax.fixed_point import _derivative_of, divide, round_half_even, truncate
 
-FULL = 1 << DECAY_BITS
-"""The decay, in steps, that keeps nothing."""
-
-RESET_GRADIENTS = ("full", "detached", "bypassed")
 RESET_DELAYS = (False, "before")
+DECAY_GRADIENTS = ("true", "slayer")
 
 
 class CUBAState(NamedTuple):
@@ -85,6 +76,11 @@ class CUBA(Layer):
             `"bypassed"`: as if there were no reset, as in slayer.
         reset_delay: `"before"` resets at the beginning of the next step, so that the state `v` is
             the value that was compared with the threshold. The spikes are the same.
+        decay_gradient: `"true"`; `"slayer"`: what lava-dl computes, which has the wrong sign, lacks
+            a factor of 1 / 4096, and takes the membrane before its reset. Learning by it moves
+            decays the wrong way; only to compare with slayer. slayer's parameters are the decays
+            times 4096: its gradients are these divided by 4096. Needs reset_gradient="bypassed" and
+            reset_delay="before".
         surrogate: Derivative of the spikes.
 
     Raises:
@@ -112,6 +108,7 @@ class CUBA(Layer):
     graded: bool = eqx.field(static=True, default=False, kw_only=True)
     reset_gradient: str = eqx.field(static=True, default="full", kw_only=True)
     reset_delay: bool | str = eqx.field(static=True, default=False, kw_only=True)
+    decay_gradient: str = eqx.field(static=True, default="true", kw_only=True)
     surrogate: surrogates.Surrogate = eqx.field(
         static=True, default=surrogates.ATan(), kw_only=True
     )
@@ -130,9 +127,20 @@ class CUBA(Layer):
                 "that doesn't spike"
             )
         _positive("CUBA: scale", self.scale)
-        for name, legal in (("reset_gradient", RESET_GRADIENTS), ("reset_delay", RESET_DELAYS)):
+        for name, legal in (
+            ("reset_gradient", RESET_GRADIENTS),
+            ("reset_delay", RESET_DELAYS),
+            ("decay_gradient", DECAY_GRADIENTS),
+        ):
             if getattr(self, name) not in legal:
                 raise ValueError(f"CUBA: {name} is {getattr(self, name)!r}; it must be in {legal}")
+        if self.decay_gradient == "slayer" and (
+            self.reset_gradient != "bypassed" or self.reset_delay != "before"
+        ):
+            raise ValueError(
+                "CUBA: decay_gradient='slayer' is made of membranes before their reset; use it "
+                "with reset_gradient='bypassed' and reset_delay='before'"
+            )
         if self.norm is not None and not isinstance(self.norm, Layer):
             raise TypeError(f"CUBA: norm is {self.norm!r}; use a layer such as ShiftNorm")
 
@@ -147,13 +155,7 @@ class CUBA(Layer):
         return int(self.scale * (1 << STATE_SHIFT))
 
     def out_shape(self, in_shape: Shape) -> Shape:
-        for name in ("current_decay", "voltage_decay", "threshold"):
-            value = getattr(self, name)
-            if eqx.is_array(value) and _broadcast(value.shape, in_shape) != in_shape:
-                raise ValueError(
-                    f"CUBA: {name} has shape {value.shape}, but there are {in_shape} neurons; "
-                    "give one number, one a neuron, or (channels, 1, 1) for one a channel"
-                )
+        check_shapes(self, in_shape)
         return tuple(in_shape) if self.norm is None else self.norm.out_shape(in_shape)
 
     def init(self, in_shape: Shape) -> CUBAState:
@@ -164,8 +166,8 @@ class CUBA(Layer):
         plain = constants_to_floats(self)
         return dataclasses.replace(
             self,
-            current_decay=_on_grid(plain.current_decay),
-            voltage_decay=_on_grid(plain.voltage_decay),
+            current_decay=on_grid(plain.current_decay),
+            voltage_decay=on_grid(plain.voltage_decay),
             threshold=self._stored(plain.threshold),
             norm=None if self.norm is None else self.norm.prepare(key),
         )
@@ -174,32 +176,40 @@ class CUBA(Layer):
         self, state: CUBAState, x: Array, *, key: PRNGKeyArray | None = None
     ) -> tuple[CUBAState, Array]:
         del key
-        i = self._leak(state.i, self.current_decay, x)
+        i = self._leak(state.i, state.i, self.current_decay, x)
         drive = i if self.norm is None else self.norm.step(None, i)[1]
         kept = drive if self.norm_feedback else i
-        before = self._reset(state.v) if self.reset_delay == "before" else state.v
-        v = self._leak(before, self.voltage_decay, drive)
+        late = self.reset_delay == "before" and self.threshold is not None
+        before = recomputed(self._reset, state.v) if late else state.v
+        v = self._leak(before, state.v, self.voltage_decay, drive)
         if self.threshold is None:
             return CUBAState(v, kept), v
-        above, strict = self._above(v)
-        if self.graded:
-            y = _graded(v, above, jnp.asarray(self.threshold, v.dtype), self.surrogate, strict)
-        else:
-            y = self._spike(v)
-        return CUBAState(v if self.reset_delay == "before" else self._reset(v), kept), y
+        if late:
+            return CUBAState(v, kept), recomputed(self._output, v)
+        after, y = recomputed(lambda v: (self._reset(v), self._output(v)), v)
+        return CUBAState(after, kept), y
 
-    def _leak(self, y: Array, decay: Any, x: Array) -> Array:
-        """trunc(n (4096 - D) / 4096) + trunc(s_scale x), where n = s_scale y; all over s_scale."""
-        s = jnp.float32(self.s_scale)
-        state = s * y if self.requantise else jnp.rint(s * y)
-        kept = FULL - (
-            round(FULL * decay)
-            if isinstance(decay, float)
-            else jnp.rint(FULL * decay).astype(jnp.int32)
-        )
-        n = multiply_shift(state.astype(jnp.int32), kept, DECAY_BITS, rounding="truncate")
-        n = n + (s * x).astype(jnp.int32)
-        return _derivative_of(y * (1 - decay) + x, divide(n.astype(jnp.float32), self.s_scale))
+    def _leak(self, y: Array, origin: Array, decay: Any, x: Array) -> Array:
+        """trunc(n (4096 - D) / 4096) + trunc(s_scale x), where n = s_scale y; all over s_scale.
+
+        `origin` is what `y` was before a reset: where slayer takes its gradients.
+        """
+        n = self._steps(y)
+        drive = truncate(self.s_scale * x)
+        left = leak(n, decay, drive)
+        if self.decay_gradient == "slayer":
+            kept = 1 - lax.stop_gradient(decay)
+            # As if a larger decay kept more, and as much more as 4096 times itself.
+            backwards = kept + FULL * (decay - lax.stop_gradient(decay))
+            left = _derivative_of(self._steps(origin) * backwards + drive, left)
+        return divide(left, self.s_scale)
+
+    def _steps(self, y: Array) -> Array:
+        """A state in steps."""
+        n = self.s_scale * y
+        if self.s_scale & (self.s_scale - 1) == 0:
+            return n
+        return truncate(n) if self.requantise else round_half_even(n)
 
     def _above(self, v: Array) -> tuple[Array, bool]:
         """v minus what it is compared with; whether equality is no spike."""
@@ -207,19 +217,16 @@ class CUBA(Layer):
             return v - self.threshold, True
         return v - (self.threshold + self.epsilon), False
 
-    def _spike(self, v: Array) -> Array:
+    def _output(self, v: Array) -> Array:
         above, strict = self._above(v)
-        threshold = jnp.asarray(self.threshold, v.dtype)
-        return surrogates.spike(above, self.surrogate, threshold=threshold, strict=strict)
+        if self.graded:
+            return graded(v, above, self.threshold, self.surrogate, strict=strict)
+        return fires(above, self.threshold, self.surrogate, strict=strict)
 
     def _reset(self, v: Array) -> Array:
-        if self.threshold is None:
-            return v
-        spikes = self._spike(v)
-        if self.reset_gradient == "full":
-            return (1 - spikes) * v
-        reset = jnp.where(lax.stop_gradient(spikes) > 0, 0, v)
-        return reset if self.reset_gradient == "detached" else _derivative_of(v, reset)
+        above, strict = self._above(v)
+        spikes = fires(above, self.threshold, self.surrogate, strict=strict)
+        return reset(v, spikes, self.reset_gradient)
 
     def _stored(self, threshold: Any) -> Any:
         if threshold is None or not self.quantise_threshold:
@@ -255,28 +262,3 @@ class CUBA(Layer):
         if self.threshold is None:
             text.append("no spikes")
         return f"CUBA {', '.join(text)}"
-
-
-def _on_grid(decay: Any) -> Any:
-    """The nearest multiple of 1 / 4096 in 0..1; derivative 1 everywhere."""
-    if isinstance(decay, float):
-        # To float32 first, as in the originals, so that ties are the same ones.
-        return float(np.rint(np.float32(FULL * decay))) / FULL
-    return clamp(round_half_even(decay * FULL), 0, FULL, gradient="straight_through") / FULL
-
-
-def _broadcast(shape: Shape, to: Shape) -> Shape | None:
-    try:
-        return np.broadcast_shapes(shape, to)
-    except ValueError:
-        return None
-
-
-def _graded(
-    v: Array, above: Array, threshold: Array, surrogate: surrogates.Surrogate, strict: bool
-) -> Array:
-    """The membrane where it is above the threshold, else 0."""
-    fires = above > 0 if strict else above >= 0
-    # Below the threshold the derivative falls off with the surrogate, above it stays at the peak.
-    slope = surrogate.derivative(jnp.minimum(lax.stop_gradient(above), 0), threshold)
-    return _derivative_of(slope * v, jnp.where(fires, v, 0))

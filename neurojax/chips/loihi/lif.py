@@ -36,21 +36,25 @@ from neurojax.chips._surrogate import InSteps
 from neurojax.chips.loihi._fire import RESET_GRADIENTS, fires, graded, recomputed, reset
 from neurojax.chips.loihi._leak import FULL, check_shapes, leak
 from neurojax.chips.loihi.quantise import SCALE
-from neurojax.chips.loihi.spec import STATE_SHIFT
-from neurojax.fixed_point import clamp, floor, integer_range, round_half_even, truncate
+from neurojax.chips.loihi.spec import (
+    BIAS_EXPONENTS,
+    LARGEST_BIAS,
+    LARGEST_THRESHOLD,
+    STATE_BITS,
+    STATE_SHIFT,
+)
+from neurojax.fixed_point import clamp, floor, round_half_even, truncate
 from neurojax.surrogate import ATan, Surrogate
 
-STATE_BITS = 24
 LARGEST = (1 << (STATE_BITS - 1)) - 1
 """Largest membrane; the smallest is its negative."""
 
-LARGEST_THRESHOLD = (1 << 17) - 1
-BIASES = integer_range(13)
-BIAS_EXPONENTS = (-8, 7)
-"""The chip has 0 to 7; Lava also takes negative ones."""
+LAVA_BIAS_EXPONENTS = (-8, BIAS_EXPONENTS[1])
+"""Lava also takes negative ones."""
 
 SHIFTS = (-8, 8)
 REFRACTORY = (1, 64)
+"""brian2-loihi and nengo-loihi."""
 
 STEPS_PER_WEIGHT = 1 << STATE_SHIFT
 STEPS_PER_UNIT = SCALE * STEPS_PER_WEIGHT
@@ -60,8 +64,8 @@ RANGES = {
     "dv": (0, FULL),
     "vth": (0, LARGEST_THRESHOLD),
     "vth_lo": (-LARGEST_THRESHOLD, 0),
-    "bias_mant": BIASES,
-    "bias_exp": BIAS_EXPONENTS,
+    "bias_mant": (-LARGEST_BIAS - 1, LARGEST_BIAS),
+    "bias_exp": LAVA_BIAS_EXPONENTS,
 }
 REMEDY = {
     "du": "the decay of the current in steps of 1 / 4096, less one",
