@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from neurojax.chips.loihi.lif import SHIFTS
 from neurojax.chips.loihi.spec import LARGEST_AXONAL_DELAY
 
 Rule = Callable[[Any], Any]
@@ -25,8 +26,6 @@ READ_OUT = (1 << 18) - 1
 
 NETX_READ_OUT = 1 << 17
 """The threshold that netx assumes where there is no neuron."""
-
-LARGEST_THRESHOLD = (1 << 17) - 1
 
 
 class Wrong(Exception):
@@ -130,7 +129,7 @@ def flag(value: Any) -> np.bool_:
 
 def exponent(value: Any) -> np.ndarray:
     """An exponent of two that a whole layer shares, as slayer writes it."""
-    return np.array([whole(0, 23)(value)], np.float32)
+    return np.array([whole(*SHIFTS)(value)], np.float32)
 
 
 def word(value: Any) -> str:

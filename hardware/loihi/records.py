@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurojax.chips.loihi.spec import LARGEST_THRESHOLD
 from neurojax.hardware.loihi import _rules as rules
 from neurojax.hardware.loihi._rules import Rule, Wrong
 
@@ -88,11 +89,8 @@ LAYERS: Mapping[str, Kind] = {
 WITHOUT_NEURON = ("flatten", "average", "concat")
 
 _DECAY = rules.per_channel(0, 4096)
-_FACTOR = rules.per_channel(-4096, 4096)
-_THRESHOLD = rules.whole(
-    0, rules.LARGEST_THRESHOLD, also=(rules.NETX_READ_OUT, rules.READ_OUT)
-)
-_FIRES = rules.whole(0, rules.LARGEST_THRESHOLD)
+_THRESHOLD = rules.whole(0, LARGEST_THRESHOLD, also=(rules.NETX_READ_OUT, rules.READ_OUT))
+_FIRES = rules.whole(0, LARGEST_THRESHOLD)
 _GRADED: dict[str, Rule] = {"gradedSpike": rules.flag}
 _REFRACTORY: dict[str, Rule] = {"refDelay": rules.whole(1, 64)}
 _OLD = ("wgtExp", "theta", "tauRho", "scaleRho")
@@ -102,7 +100,7 @@ _ADAPTS: dict[str, Rule] = {
     "vThMant": _FIRES,
     "vThStep": _FIRES,
 }
-_TURNS: dict[str, Rule] = {"sinDecay": _FACTOR, "cosDecay": _FACTOR}
+_TURNS: dict[str, Rule] = {"sinDecay": _DECAY, "cosDecay": _DECAY}
 _RF = Kind(_TURNS | {"vThMant": _FIRES}, _GRADED)
 _ADRF = Kind(_TURNS | _ADAPTS, _GRADED)
 _DECAYS: dict[str, Rule] = {"iDecay": _DECAY, "vDecay": _DECAY}
