@@ -1,6 +1,7 @@
 """The CUBA neuron against 64-bit integers, and its gradients against the written-out adjoint."""
 
 import dataclasses
+import json
 
 import equinox as eqx
 import jax
@@ -11,7 +12,9 @@ from hypothesis import given, settings, strategies as st
 
 import neurojax as nj
 from neurojax.chips.loihi import CUBA, ShiftNorm, quantise_8bit
+from neurojax.converters import slayer
 from neurojax.surrogate import Sigmoid
+from tests.conftest import GOLDEN
 
 STEPS, NEURONS = 12, 8
 LARGEST = 1 << 24
@@ -167,6 +170,33 @@ def test_gradients_are_the_adjoint(reset):
     np.testing.assert_allclose(along, np.sum(exact_x * np.asarray(x)), rtol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["slayer_cuba_2", "slayer_cuba_3", "slayer_cuba_4"])
+def test_decay_gradients_of_slayer(name):
+    """Recorded from lava-dl, whose parameters are 4096 times ours."""
+    meta = json.loads((GOLDEN / "lava" / "META_sj.json").read_text())[name]["params"]
+    with np.load(GOLDEN / "lava" / f"{name}.npz") as file:
+        z = dict(file)
+    slope, neurons = {}, {}
+    for kind in ("slayer", "true"):
+        neuron = slayer.cuba_neuron(
+            threshold=meta["th"],
+            current_decay=slayer.decay(z["cd"], learned=True, spatial=False),
+            voltage_decay=slayer.decay(z["vd"], learned=True, spatial=False),
+            tau_grad=meta.get("tau_grad", 1),
+            scale_grad=meta.get("scale_grad", 1),
+        )
+        neurons[kind] = dataclasses.replace(neuron, reset_delay="before", decay_gradient=kind)
+        x, g = (jnp.moveaxis(z[key], -1, 0) for key in ("x", "g_spike"))
+        loss = lambda neuron, x=x, g=g: jnp.sum(run(neuron, x).outputs * g)  # noqa: E731
+        assert (run(neurons[kind], x).outputs == jnp.moveaxis(z["spike"], -1, 0)).all()
+        slope[kind] = jax.grad(loss)(neurons[kind])
+    for ours, theirs in (("current_decay", "grad_cd"), ("voltage_decay", "grad_vd")):
+        found = np.asarray(getattr(slope["slayer"], ours)).reshape(z[theirs].shape) / 4096
+        np.testing.assert_allclose(found, z[theirs], atol=1e-5 * np.abs(z[theirs]).max())
+    wrong = np.asarray(slope["slayer"].current_decay) / -4096
+    np.testing.assert_allclose(slope["true"].current_decay, wrong, rtol=1e-3)
+
+
 def test_decays_out_of_range_count_as_the_limit_and_can_come_back():
     x = jnp.ones((3, 1, 1))
     for outside, inside in ((1.2, 1.0), (-0.1, 0.0)):
@@ -213,6 +243,8 @@ def test_exponent_of_a_norm(deviation, exponent):
         ({"scale": 0}, "scale is 0; it must be a number >= 1"),
         ({"reset_gradient": "none"}, "reset_gradient is 'none'"),
         ({"reset_delay": True}, "reset_delay is True"),
+        ({"decay_gradient": "lava"}, "decay_gradient is 'lava'"),
+        ({"decay_gradient": "slayer"}, "decay_gradient='slayer' is made of membranes before"),
     ],
 )
 def test_refusals(arguments, words):

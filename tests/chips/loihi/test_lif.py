@@ -333,6 +333,8 @@ def test_gradients_are_the_adjoint(how, size):
     arrays = {name: jnp.float32(n) for name, n in o.items() if name != "bias_exp"}
     neuron = LIF(**arrays, bias_exp=3, surrogate=surrogate, reset_gradient=how)
     loss = lambda neuron, x: jnp.sum(run(neuron, x)[0] * g)  # noqa: E731
+    last = run(dataclasses.replace(neuron, count_overflow=True), x)[3]
+    assert (last.wrapped.sum() > 0) == (last.saturated.sum() > 0) == (size > 300)
     to_neuron, to_x = jax.grad(loss, argnums=(0, 1))(neuron, x)
     exact_x, exact = adjoint(x, o, g, surrogate, how)
     np.testing.assert_allclose(to_x, exact_x, rtol=0, atol=1e-5 * np.abs(exact_x).max())
