@@ -61,7 +61,9 @@ class Case:
 
     def get(self, array: str) -> np.ndarray | None:
         """The array, or None."""
-        return self[array] if array in self else None
+        if array not in self:
+            return None
+        return self[array]
 
     def param(self, *names: str, default: Any = KeyError) -> Any:
         """The parameter that has one of these names."""
@@ -76,9 +78,16 @@ class Case:
         """Compares a recorded array, with == unless there is a tolerance (see `compare`)."""
         self.outcomes.append(compare(array, self[array], got, **tolerance))
 
-    def gradient(self, array: str, got: Any) -> None:
-        """Compares a recorded gradient; one that is 0 up to rounding counts as 0."""
-        self.equal(array, got, rtol=GRADIENT, atol=1e-12)
+    def gradient(self, array: str, got: Any, *, terms: float = 0.0) -> None:
+        """Compares a recorded gradient.
+
+        Args:
+            array: Its name.
+            got: Ours.
+            terms: What the magnitudes of the terms add up to of which it is the sum, if they may
+                cancel out: float32 rounds relative to these.
+        """
+        self.equal(array, got, rtol=GRADIENT, atol=FLOAT * terms + 1e-12)
 
     def said(self, what: str, recorded: Any, got: Any) -> None:
         """Compares what the description says with ==."""

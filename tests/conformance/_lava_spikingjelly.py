@@ -163,7 +163,12 @@ def _run(case: Case, neuron: CUBA, x: np.ndarray) -> None:
             if f"grad_{short}{suffix}" in case:
                 # Theirs is to 4096 times the decay.
                 slope = np.asarray(getattr(to_network["n"], decay)) / 4096
-                _decay_gradient(case, f"grad_{short}{suffix}", case.param(short, decay), slope)
+                # A sum of products of a gradient and a state.
+                state = case["i_seq" if short == "cd" else "v_seq"]
+                terms = float(np.abs(case[f"grad_x{suffix}"][1:] * state[:-1]).sum()) / 4096
+                _decay_gradient(
+                    case, f"grad_{short}{suffix}", case.param(short, decay), slope, terms
+                )
     if {"spike_second_call", "v_second_call", "i_second_call"} & case.arrays.keys():
         again = evaluate(network, x, probes=["n.v", "n.i"], state=run.state).run
         values = {"spike": again.outputs, "v": again["n.v"], "i": again["n.i"]}
@@ -172,11 +177,11 @@ def _run(case: Case, neuron: CUBA, x: np.ndarray) -> None:
                 case.equal(f"{name}_second_call", value.reshape(shape))
 
 
-def _decay_gradient(case: Case, array: str, decay: float, slope: np.ndarray) -> None:
+def _decay_gradient(case: Case, array: str, decay: float, slope: np.ndarray, terms: float) -> None:
     if np.ndim(decay) == 0 and decay in (0, 1) and not np.any(case[array]):
         case.expect(LIMIT)
     else:
-        case.gradient(array, slope)
+        case.gradient(array, slope, terms=terms)
 
 
 def equality(case: Case) -> Iterator[Result]:

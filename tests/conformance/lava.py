@@ -15,7 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from tests.conformance import _lava_slayer as slayer, _lava_spikingjelly as spikingjelly
+from tests.conformance import (
+    _lava_process as process,
+    _lava_slayer as slayer,
+    _lava_spikingjelly as spikingjelly,
+    _lava_zoo as zoo,
+)
 from tests.conformance._lava_case import Case, NotCovered
 from tests.conformance._result import Result, attempt
 
@@ -27,8 +32,20 @@ GROUPS: dict[str, Callable[[Case], Iterator[Result]]] = {
     r"sj_convert": spikingjelly.conversions,
     r"slayer_cuba_norm": slayer.normalised,
     r"slayer_cuba": slayer.cuba,
+    r"slayer_alif": zoo.alif,
+    r"slayer_(?:ad)?rf": zoo.resonator,
+    r"slayer_sdnn": zoo.sigma_delta,
+    r"slayer_delta_sigma": zoo.delta_and_sigma,
     r"block_cuba": slayer.block,
     r"block_misc": slayer.without_neurons,
+    r"lava_(?:lif|ternary)": process.lif,
+    r"lava_atrlif": process.atrlif,
+    r"lava_(?:sigma|delta(?!dense))": process.sigma_delta,
+    r"lava_rf": process.resonator,
+    r"lava_dense": process.dense,
+    r"lava_delaydense": process.delay_dense,
+    r"lava_conv": process.convolution,
+    r"lava_weightutils": process.weight_bits,
 }
 """What compares the cases whose names begin so; the first that fits."""
 
