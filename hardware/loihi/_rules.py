@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from neurojax.chips.loihi.lif import SHIFTS
-from neurojax.chips.loihi.spec import LARGEST_AXONAL_DELAY
+from neurojax.chips.loihi.spec import LARGEST_AXONAL_DELAY, LARGEST_BIAS
 
 Rule = Callable[[Any], Any]
 
@@ -100,10 +100,19 @@ def indices(value: Any) -> np.ndarray:
 
 
 def steps_of_weights(value: Any) -> np.ndarray:
-    """Weights or biases in weight steps, any shape: integers that float32 holds exactly."""
+    """Weights in weight steps, any shape: integers that float32 holds exactly."""
     numbers = _integers(value, "integers (weight steps)")
     if numbers.size == 0 or np.abs(numbers).max() > 1 << 24:
         raise Wrong("integers (weight steps), at least one, none beyond 2^24")
+    return numbers.astype(np.float32)
+
+
+def biases(value: Any) -> np.ndarray:
+    """Biases in weight steps, which a neuron stores with the exponent 6."""
+    legal = f"integers within {-LARGEST_BIAS}..{LARGEST_BIAS} (weight steps)"
+    numbers = _integers(value, legal)
+    if numbers.size == 0 or np.abs(numbers).max() > LARGEST_BIAS:
+        raise Wrong(legal)
     return numbers.astype(np.float32)
 
 

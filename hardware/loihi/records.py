@@ -59,7 +59,7 @@ class Kind(NamedTuple):
 
 _SHAPE: dict[str, Rule] = {"shape": rules.sizes}
 _WEIGHT: dict[str, Rule] = {"weight": rules.steps_of_weights}
-_OUTPUTS: dict[str, Rule] = {"bias": rules.steps_of_weights, "delay": rules.delays}
+_OUTPUTS: dict[str, Rule] = {"bias": rules.biases, "delay": rules.delays}
 _COUNT = rules.whole(1, rules.LARGEST_SIZE)
 _WINDOW: dict[str, Rule] = {
     "stride": rules.pair(1, 1 << 16),
@@ -75,7 +75,7 @@ _CONV = Kind(
 _POOL = Kind(_SHAPE | _WEIGHT | _WINDOW, _KERNEL | _OUTPUTS)
 
 LAYERS: Mapping[str, Kind] = {
-    "input": Kind(_SHAPE, _WEIGHT | {"bias": rules.steps_of_weights}),
+    "input": Kind(_SHAPE, _WEIGHT | {"bias": rules.biases}),
     "flatten": Kind(_SHAPE, {}),
     "average": Kind(_SHAPE, {}),
     "concat": Kind(_SHAPE | {"layers": rules.indices}, {}),
@@ -289,44 +289,55 @@ def _fit(
     def wrong(name: str, found: Any, legal: str) -> None:
         problems.append(f"{where}: field '{name}' is {found}; it must be {legal}")
 
+    count = len(problems)
     weights = [name for name in ("weight", "weight/real", "weight/imag") if name in values]
-    outputs = int(np.prod(values["shape"])) if kind.startswith("dense") else 0
+    outputs = 0
     if kind == "input":
-        for name in ("weight", "bias"):
-            if name in values and values[name].size != 1:
-                wrong(name, f"an array {values[name].shape}", "one number")
-            elif name in values:
-                values[name] = values[name].reshape(1)
+        _fit_input(values, wrong)
     elif kind.startswith("dense"):
-        for name in [*weights, *(["weight_rec"] if kind == "dense_rec" else [])]:
-            if values[name].size % outputs:
-                wrong(name, f"an array {values[name].shape}", f"(out, in) with {outputs} outputs")
-                continue
-            values[name] = values[name].reshape(outputs, -1)
-        if kind == "dense_rec" and values["weight_rec"].shape != (outputs, outputs):
-            shape = values["weight_rec"].shape
-            wrong("weight_rec", f"an array {shape}", f"of shape ({outputs}, {outputs})")
-    elif kind in ("conv", "convT", "pool", "unpool"):
+        outputs = _fit_dense(kind, values, weights, wrong)
+    elif weights:
         outputs = _fit_kernel(kind, values, weights, wrong)
-    if kind.startswith("dense") and weights:
-        values.setdefault("inFeatures", np.int64(values[weights[0]].shape[1]))
-        values.setdefault("outFeatures", np.int64(outputs))
-        if values["inFeatures"] != values[weights[0]].shape[1]:
-            wrong("inFeatures", values["inFeatures"], f"{values[weights[0]].shape[1]}, as weight")
-        if values["outFeatures"] != outputs:
-            wrong("outFeatures", values["outFeatures"], f"{outputs}, as shape")
+    if len(problems) > count:
+        return
     if len(weights) == 2 and values[weights[0]].shape != values[weights[1]].shape:
         wrong(weights[1], f"an array {values[weights[1]].shape}", "of the shape of weight/real")
     for name in ("bias", "delay"):
-        if name not in values or kind == "input" or not outputs:
-            continue
-        values[name] = np.asarray(values[name]).reshape(-1)
-        if name == "delay" and values[name].size == 1:
-            values[name] = np.repeat(values[name], outputs)
-        if values[name].size != outputs:
-            wrong(name, f"a list of {values[name].size}", f"one for each of {outputs} outputs")
+        if name in values and outputs:
+            values[name] = values[name].reshape(-1)
+            if name == "delay" and values[name].size == 1:
+                values[name] = np.repeat(values[name], outputs)
+            if values[name].size != outputs:
+                wrong(name, f"a list of {values[name].size}", f"one for each of {outputs} outputs")
     if neuron is not None:
-        _fit_neuron(kind, values, neuron, bool(len(weights) == 2), where, problems)
+        _fit_neuron(kind, values, neuron, len(weights) == 2, where, problems)
+
+
+def _fit_input(values: dict[str, Any], wrong: Any) -> None:
+    for name in ("weight", "bias"):
+        if name in values and values[name].size != 1:
+            wrong(name, f"an array {values[name].shape}", "one number")
+        elif name in values:
+            values[name] = values[name].reshape(1)
+
+
+def _fit_dense(kind: str, values: dict[str, Any], weights: list[str], wrong: Any) -> int:
+    outputs = int(np.prod(values["shape"]))
+    for name in [*weights, *(["weight_rec"] if kind == "dense_rec" else [])]:
+        if values[name].size % outputs:
+            wrong(name, f"an array {values[name].shape}", f"(out, in) with {outputs} outputs")
+            return 0
+        values[name] = values[name].reshape(outputs, -1)
+    if kind == "dense_rec" and values["weight_rec"].shape[1] != outputs:
+        wrong("weight_rec", f"an array {values['weight_rec'].shape}", f"({outputs}, {outputs})")
+    inputs = values[weights[0]].shape[1]
+    for name, number, source in (
+        ("inFeatures", inputs, "weight"),
+        ("outFeatures", outputs, "shape"),
+    ):
+        if values.setdefault(name, np.int64(number)) != number:
+            wrong(name, values[name], f"{number}, as {source}")
+    return outputs
 
 
 def _fit_kernel(kind: str, values: dict[str, Any], weights: list[str], wrong: Any) -> int:

@@ -117,11 +117,7 @@ def test_timing_chip_is_slayer_with_delays_in_front(folder, name):
 def test_aligned_layers_follow_each_other_within_a_step(folder):
     recorded = np.load(folder / "net_conv.npz")
     net = load(folder / "net_conv.net", input_shape=(2, 7, 6)).network
-    assert net.names == tuple("0.synapse 0.neuron 1.synapse 1.neuron".split()) + (
-        "2.flatten",
-        "3.synapse",
-        "3.neuron",
-    )
+    assert len(net) == 7 and not any("shift" in name for name in net.names)
     y = nj.simulate(net, jnp.moveaxis(jnp.asarray(recorded["x"]), -1, 0)).outputs
     np.testing.assert_array_equal(y[:-3, 0].T, recorded["out3"][0, :, 3:])
 
