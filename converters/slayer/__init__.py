@@ -8,17 +8,23 @@ slayer's arrays are `[batch, channels, ..., time]`, ours `[time, batch, channels
 have time first, as ours.
 """
 
-from neurojax.converters.slayer import _modules as _modules  # for what it registers
+from neurojax.converters.slayer import (  # for what they register
+    _containers as _containers,
+    _modules as _modules,
+)
 from neurojax.converters.slayer._blocks import (
     affine as affine,
     average as average,
     container as container,
     conv as conv,
+    conv_transpose as conv_transpose,
     dense as dense,
     input as input,
     pool as pool,
     recurrent as recurrent,
     sum_pool as sum_pool,
+    time_decimation as time_decimation,
+    unpool as unpool,
 )
 from neurojax.converters.slayer._network import (
     from_blocks as from_blocks,
@@ -28,6 +34,22 @@ from neurojax.converters.slayer._neurons import (
     cuba_neuron as cuba_neuron,
     decay as decay,
 )
+from neurojax.converters.slayer._sigma_delta import (
+    delta as delta,
+    sigma_delta_conv as sigma_delta_conv,
+    sigma_delta_dense as sigma_delta_dense,
+    sigma_delta_input as sigma_delta_input,
+    sigma_delta_neuron as sigma_delta_neuron,
+    sigma_delta_output as sigma_delta_output,
+    sigma_delta_pool as sigma_delta_pool,
+)
 from neurojax.converters.slayer._state import (
     from_state_dict as from_state_dict,
+)
+from neurojax.converters.slayer._zoo import (
+    adrf_iz_neuron as adrf_iz_neuron,
+    adrf_neuron as adrf_neuron,
+    alif_neuron as alif_neuron,
+    rf_iz_neuron as rf_iz_neuron,
+    rf_neuron as rf_neuron,
 )

@@ -24,6 +24,7 @@ from jaxtyping import Array, Float
 from neurojax._layer import Layer, Shape
 from neurojax.chips.loihi.cuba import CUBA
 from neurojax.chips.loihi.quantise import QuantisedInput
+from neurojax.chips.loihi.sigma_delta import SigmaDelta
 from neurojax.converters.slayer._neurons import Number
 from neurojax.converters.slayer._synapses import (
     SPIKINGJELLY_LARGEST,
@@ -255,13 +256,15 @@ def affine(
     Args:
         weight, neuron, gain, mask, quantise, in_shape: As in `dense`. The output of resonators is
             the imaginary state.
-        dynamics: False: the output is what the synapse gives.
+        dynamics: False: the output is what the synapse gives (of complex ones the imaginary part).
 
     Raises:
-        ValueError: The neuron has no read-out.
+        ValueError: The neuron is a sigma-delta neuron.
     """
-    if not hasattr(neuron, "threshold") or hasattr(neuron, "activation"):
-        raise ValueError(f"affine: {type(neuron).__name__} has no read-out; use CUBA or ALIF")
+    if isinstance(neuron, SigmaDelta):
+        raise ValueError("affine: sigma-delta neurons have slayer's Output block instead")
+    if not dynamics and isinstance(weight, tuple):
+        weight, gain = weight[1], None if gain is None else gain[1]
     block = dense(
         weight,
         dataclasses.replace(neuron, threshold=None),  # type: ignore[type-var]

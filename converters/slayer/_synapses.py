@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from neurojax._layer import Layer, Shape
+from neurojax.chips.loihi.complex_synapse import ComplexSynapse
 from neurojax.chips.loihi.pool import PerChannel
 from neurojax.chips.loihi.quantise import LARGEST, SCALE, quantise_8bit, quantised
 from neurojax.chips.loihi.spec import LARGEST_AXONAL_DELAY
@@ -34,8 +35,6 @@ def parts(make: Callable[[Any, Any], Layer], weight: Any, gain: Any = None) -> L
     """What `make(weight, gain)` makes, or the pair of a complex weight `(real, imag)`."""
     if not isinstance(weight, tuple):
         return make(weight, gain)
-    from neurojax.chips.loihi.complex_synapse import ComplexSynapse
-
     gains = (None, None) if gain is None else gain
     real, imag = (make(w, g) for w, g in zip(weight, gains, strict=True))
     return ComplexSynapse(real, imag)
@@ -166,6 +165,11 @@ def pair(value: Ints) -> tuple[int, int]:
     """An option as one number for each of two axes."""
     first = spatial(value)
     return (first, first) if isinstance(first, int) else (first[0], first[1])
+
+
+def window_of(module: Any) -> dict[str, Any]:
+    """The options of a torch or slayer module with two spatial axes."""
+    return {name: tuple(getattr(module, name))[:2] for name in ("stride", "padding", "dilation")}
 
 
 def delays(delay_shift: bool, delay: Any) -> dict[str, Layer]:
