@@ -71,7 +71,9 @@ def why_not_into_kernel(kernel: Kernel, pool: Pool, spatial: Sequence[int]) -> s
                 return "both of them pad, and the zeros of one are not those of the other"
         if padded and pool.kernel_size[axis] > pool.stride[axis]:
             return "its windows overlap, so they would reach past the padding behind it"
-        if kernel.padding[axis][1] and size % pool.stride[axis]:
+        before, after = pool.padding[axis]
+        windows = (size + before + after - pool.kernel_size[axis]) // pool.stride[axis] + 1
+        if kernel.padding[axis][1] and size > windows * pool.stride[axis]:
             return "it leaves rows or columns over, where the padding behind it has zeros"
     return ""
 

@@ -49,8 +49,8 @@ class Scaling(NamedTuple):
 class Demand(NamedTuple):
     """What a population asks for, in real numbers."""
 
-    weights: Sequence[Float[np.ndarray, "..."]]  # of each synapse
-    threshold: Float[np.ndarray, "..."] | None  # None: it does not spike
+    weights: Sequence[Float[np.ndarray, ...]]  # of each synapse
+    threshold: Float[np.ndarray, ...] | None  # None: it does not spike
     on_grid: bool = False  # the membrane is a whole number of weight steps: no rounding error
     largest_bias: float = 0.0  # absolute, as the membrane gets it in one step
     largest_sum: float = 0.0  # of absolute weights that meet at one neuron
