@@ -19,7 +19,7 @@ from neurojax.chips.loihi.input import Input
 from neurojax.chips.loihi.lif import LIF
 from neurojax.chips.loihi.pool import PerChannel
 from neurojax.chips.loihi.synapse import Synapse
-from neurojax.hardware.loihi._neurons import neuron_of, sum_of_all
+from neurojax.hardware.loihi._neurons import IN_UNITS, ZOO, neuron_of, sum_of_all
 from neurojax.hardware.loihi._weights import ILLEGAL, synapse_of
 from neurojax.hardware.loihi.records import LayerRecord, stop
 from neurojax.layers import (
@@ -33,6 +33,7 @@ from neurojax.layers import (
     Linear,
     Recurrent,
     Reshape,
+    Scale,
 )
 from neurojax.layers.transposed import ConvTranspose2d
 from neurojax.surrogate import Surrogate
@@ -235,6 +236,8 @@ def _part(
             raise ValueError(f"field 'weight_rec' has values that no synapse holds: {ILLEGAL}")
         neuron = Recurrent(neuron, back)
     layers["neuron"] = neuron
+    if record.neuron is not None and record.neuron["type"] in ZOO and record.neuron["gradedSpike"]:
+        layers["units"] = Scale(IN_UNITS)
     if "delay" in fields:
         layers["delay"] = Delay(fields["delay"].astype(np.int64))
     if timing == "slayer" and _shifted(record, neuron):

@@ -15,10 +15,12 @@ from neurojax.chips.loihi.complex_synapse import ComplexSynapse
 from neurojax.chips.loihi.input import Input
 from neurojax.chips.loihi.lif import LIF
 from neurojax.chips.loihi.pool import PerChannel
+from neurojax.chips.loihi.quantise import SCALE
 from neurojax.chips.loihi.sigma_delta import Delta, Sigma, SigmaDelta
 from neurojax.chips.loihi.spec import LARGEST_AXONAL_DELAY
 from neurojax.chips.loihi.synapse import Synapse
-from neurojax.hardware.loihi._neurons import fields_of
+from neurojax.hardware.loihi._neurons import IN_UNITS, ZOO, fields_of
+from neurojax.hardware.loihi._rules import READ_OUT
 from neurojax.hardware.loihi._weights import ILLEGAL, effective, fitting
 from neurojax.hardware.loihi.records import LayerRecord, stop
 from neurojax.layers import (
@@ -32,6 +34,7 @@ from neurojax.layers import (
     Linear,
     Recurrent,
     Reshape,
+    Scale,
 )
 from neurojax.layers.transposed import ConvTranspose2d
 
@@ -44,6 +47,7 @@ class _Open:
     fields: dict[str, Any]
     is_synapse: bool = False
     neuron: dict[str, Any] | None = None
+    in_units: bool = False  # graded spikes in the user's unit, as those of LIF are
     names: list[str] = field(default_factory=list)  # of layers without delays
     delays: dict[str, Any] = field(default_factory=dict)  # behind it, by name: steps
 
@@ -53,7 +57,7 @@ class _Open:
         neuron = self.neuron
         if neuron is None or neuron["type"] == "SDNN":
             return False
-        return bool(neuron["type"] != "CUBA" or neuron["vThMant"] <= (1 << 17) - 1)
+        return bool(neuron["type"] != "CUBA" or neuron["vThMant"] != READ_OUT)
 
 
 class _Problems(list[str]):
@@ -61,20 +65,24 @@ class _Problems(list[str]):
         self.extend(f"layer '{name}': {line}" for line in text.splitlines())
 
 
-def describe(network: Network, timing: str | None = None) -> tuple[tuple[LayerRecord, ...], str]:
+def describe(
+    network: Network, timing: str | None = None, *, round_biases: bool = False
+) -> tuple[tuple[LayerRecord, ...], str]:
     """The layers of a file that say what a network is, and its timing.
 
     Args:
         network: Layers of the chip with concrete parameters, as `chips.loihi.map` and `load` make
             them.
         timing: See `configure`.
+        round_biases: See `configure`.
 
     Raises:
         ValueError: All that a file can't say, with the names of the layers.
     """
     network = network.prepare(None)
     problems = _Problems()
-    opened = _walk(network, problems)
+    opened = _walk(network, problems, round_biases=round_biases)
+    _check_graded(opened, problems)
     stop(problems)
     timing = _without_shifts(opened, timing, problems)
     _set_delays(network, opened, problems)
@@ -90,7 +98,7 @@ def describe(network: Network, timing: str | None = None) -> tuple[tuple[LayerRe
     return tuple(records), timing
 
 
-def _walk(network: Network, problems: _Problems) -> list[_Open]:
+def _walk(network: Network, problems: _Problems, *, round_biases: bool) -> list[_Open]:
     """One entry a layer of the file; the first one stands for the input."""
     (before, *more), outputs = network.inputs, network.outputs
     if more:
@@ -115,7 +123,7 @@ def _walk(network: Network, problems: _Problems) -> list[_Open]:
                 "only Concat others",
             )
         else:
-            _add(network, name, layer, opened, problems)
+            _add(network, name, layer, opened, problems, round_biases=round_biases)
         before = name
     if outputs != (before,):
         found = ", ".join(f"'{name}'" for name in outputs)
@@ -131,7 +139,13 @@ def _needs_neuron(opened: list[_Open], problems: _Problems) -> None:
 
 
 def _add(
-    network: Network, name: str, layer: Layer, opened: list[_Open], problems: _Problems
+    network: Network,
+    name: str,
+    layer: Layer,
+    opened: list[_Open],
+    problems: _Problems,
+    *,
+    round_biases: bool,
 ) -> None:
     last = opened[-1]
     in_shape, out_shape = network.in_shape(name), network.out_shape(name)
@@ -163,7 +177,10 @@ def _add(
         opened.append(_Open(kind, fields, True, names=[name]))
     elif last.is_synapse and last.neuron is None:
         last.names.append(name)
-        _neuron(name, layer, last, out_shape[0], problems)
+        _neuron(name, layer, last, out_shape[0], problems, round_biases=round_biases)
+    elif isinstance(layer, Scale) and last.neuron is not None and last.neuron["type"] in ZOO:
+        last.names.append(name)
+        last.in_units = isinstance(layer.factor, float) and layer.factor == IN_UNITS
     elif isinstance(layer, LIF | Delta | Sigma | SigmaDelta):
         problems.add(name, "there is no synapse in front of it; use Synapse, or loihi.Input first")
     else:
@@ -224,7 +241,7 @@ def _weights(name: str, synapse: Synapse, problems: _Problems) -> np.ndarray:
         problems.add(
             name,
             f"its sums are divided by 2^{-synapse.exponent} and cut, which a .net file, that holds "
-            "mantissa times 2^exponent, can't say; map with a smaller scale",
+            "mantissa times 2^exponent, can't say; map with exponent=0",
         )
         return np.zeros(synapse.integers().shape, np.float32)
     if fitting(values) is None:
@@ -232,7 +249,7 @@ def _weights(name: str, synapse: Synapse, problems: _Problems) -> np.ndarray:
             name,
             f"weights of {values.min()}..{values.max()} steps (mantissas times "
             f"2^{synapse.exponent}) are more than netx can turn into mantissas again: {ILLEGAL}; "
-            "map with a smaller scale",
+            "map with exponent=0",
         )
     return values.astype(np.float32)
 
@@ -265,7 +282,28 @@ def _window(layer: Any) -> tuple[str, dict[str, Any]]:
     return "convT" if transposed else "conv", fields | channels
 
 
-def _neuron(name: str, layer: Layer, last: _Open, channels: int, problems: _Problems) -> None:
+def _check_graded(opened: list[_Open], problems: _Problems) -> None:
+    for part in opened:
+        neuron = part.neuron
+        if neuron is None or neuron["type"] not in ZOO:
+            continue
+        if bool(neuron["gradedSpike"]) != part.in_units:
+            problems.add(
+                part.names[-1],
+                f"graded spikes of {neuron['type']} neurons are weight steps here, and units in a "
+                f"file: put nj.layers.Scale(1 / {SCALE}) behind them, and behind no others",
+            )
+
+
+def _neuron(
+    name: str,
+    layer: Layer,
+    last: _Open,
+    channels: int,
+    problems: _Problems,
+    *,
+    round_biases: bool,
+) -> None:
     neuron = layer
     if isinstance(layer, Recurrent):
         neuron, back = layer.neuron, layer.synapse
@@ -277,7 +315,12 @@ def _neuron(name: str, layer: Layer, last: _Open, channels: int, problems: _Prob
             last.kind = "dense_rec"
             last.fields["weight_rec"] = _weights(name, back, problems)
     try:
-        last.neuron, bias = fields_of(neuron, channels, recurrent=isinstance(layer, Recurrent))
+        last.neuron, bias = fields_of(
+            neuron,
+            channels,
+            recurrent=isinstance(layer, Recurrent),
+            round_biases=round_biases,
+        )
     except ValueError as error:
         problems.add(name, str(error))
         last.neuron, bias = {"type": "", "vThMant": 0}, None
@@ -300,12 +343,14 @@ def _without_shifts(opened: list[_Open], wanted: str | None, problems: _Problems
         for timing, places in (("chip", in_front), ("slayer", behind))
         if wanted in (None, timing)
         and places
-        and all(delays and _is_one(list(delays.values())[-1]) for delays in places)
+        and all(delays and _has_step(list(delays.values())[-1], timing) for delays in places)
     }
     if fits:  # both, if the host's input has neurons: then the one that leaves no such delay
         timing = max(fits, key=lambda name: len(fits[name]))
         for delays in fits[timing]:
-            delays.popitem()
+            name, steps = delays.popitem()
+            if steps > 1:
+                delays[name] = steps - 1
         return timing
     if wanted not in (None, "aligned"):
         where = {"chip": "in front of every synapse", "slayer": "behind every neuron that spikes"}
@@ -314,8 +359,9 @@ def _without_shifts(opened: list[_Open], wanted: str | None, problems: _Problems
     return "aligned"
 
 
-def _is_one(steps: Any) -> bool:
-    return isinstance(steps, int) and steps == 1
+def _has_step(steps: Any, timing: str) -> bool:
+    # `chips.loihi.map` adds the chip's step to a delay that must be there anyway.
+    return isinstance(steps, int) and (steps == 1 or (timing == "chip" and steps > 1))
 
 
 def _set_delays(network: Network, opened: list[_Open], problems: _Problems) -> None:

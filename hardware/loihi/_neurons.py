@@ -37,6 +37,9 @@ ZOO: Mapping[str, type[Any]] = {
 """Neurons whose classes say themselves what their decays and thresholds are called in a file."""
 
 
+IN_UNITS = 1 / SCALE
+"""Behind graded spikes of the zoo, which are weight steps there."""
+
 PHASES = ("RF_PHASE", "ADRF_PHASE")
 
 
@@ -125,20 +128,23 @@ def _values(value: Any, along: Any, divisor: int = 1) -> Any:
     return (along(np.asarray(value)) / divisor).astype(np.float32)
 
 
-def fields_of(neuron: Layer, channels: int, *, recurrent: bool = False) -> tuple[Any, Any]:
+def fields_of(
+    neuron: Layer, channels: int, *, recurrent: bool = False, round_biases: bool = False
+) -> tuple[Any, Any]:
     """A neuron's fields and its bias, as a file has them.
 
     Args:
         neuron: A prepared layer with concrete parameters.
         channels: Length of the neurons' first axis.
         recurrent: Whether it is inside a `Recurrent`.
+        round_biases: Round biases to weight steps instead of refusing others.
 
     Raises:
         ValueError: What a file can't say, one reason a line.
     """
     problems: list[str] = []
     if isinstance(neuron, LIF):
-        fields, bias = _lif(neuron, channels, problems)
+        fields, bias = _lif(neuron, channels, problems, round_biases=round_biases)
     elif isinstance(neuron, Delta | Sigma | SigmaDelta) and not recurrent:
         fields, bias = _sdnn(neuron, channels, problems)
     else:
@@ -154,7 +160,9 @@ def fields_of(neuron: Layer, channels: int, *, recurrent: bool = False) -> tuple
     return fields, bias
 
 
-def _lif(neuron: LIF, channels: int, problems: list[str]) -> tuple[dict[str, Any], Any]:
+def _lif(
+    neuron: LIF, channels: int, problems: list[str], *, round_biases: bool
+) -> tuple[dict[str, Any], Any]:
     for name, legal in (("vth_lo", None), ("reset_interval", None)):
         if getattr(neuron, name) is not legal:
             problems.append(
@@ -179,11 +187,11 @@ def _lif(neuron: LIF, channels: int, problems: list[str]) -> tuple[dict[str, Any
     if mantissa.ndim == 0 and not bias.any():
         return fields, None
     steps = bias / (1 << BIAS_EXPONENT)
-    if (steps != np.rint(steps)).any():
+    if (steps != np.rint(steps)).any() and not round_biases:
         worst = bias[steps != np.rint(steps)].flat[0]
         problems.append(
             f"bias {worst:g} is no multiple of {1 << BIAS_EXPONENT} steps of the state, all that "
-            "a .net file holds; round the bias to whole weight steps"
+            "a .net file holds; use configure(..., round_biases=True), or a larger scale"
         )
     values = _list(np.rint(steps), channels, "bias", problems)
     return fields, np.broadcast_to(values, (channels,)).astype(np.float32)

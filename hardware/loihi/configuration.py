@@ -152,7 +152,11 @@ def load(
 
 
 def configure(
-    network: MappedNetwork | Network, *, timing: str | None = None, input_layer: bool = False
+    network: MappedNetwork | Network,
+    *,
+    timing: str | None = None,
+    input_layer: bool = False,
+    round_biases: bool = False,
 ) -> Configuration:
     """What a .net file says about a network on the chip.
 
@@ -167,12 +171,14 @@ def configure(
             behind every neuron that spikes. `"aligned"`: all are axonal.
         input_layer: Begin with a layer that says the shape of the input, so that `load` never needs
             `input_shape`.
+        round_biases: Round biases to whole weight steps (64 steps of the state), all that a file
+            can hold, instead of refusing others.
 
     Raises:
         ValueError: All that a .net file can't say, with the names of the layers.
     """
     net = network.network if isinstance(network, MappedNetwork) else network
-    records, found = describe(net, timing)
+    records, found = describe(net, timing, round_biases=round_biases)
     ((_, shape), *_) = net.inputs.items()
     if input_layer and records[0].type != "input":
         records = (LayerRecord("input", {"shape": np.array(shape, np.int64)}, None), *records)
