@@ -14,32 +14,10 @@ from neurojax.chips import MappedNetwork
 from neurojax.hardware.loihi import _file, load, read
 from neurojax.hardware.loihi.configuration import Configuration
 from neurojax.hardware.loihi.records import same
+from tests.hardware.loihi._make import CUBA, dense, make
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "lava"
 FILES = sorted(GOLDEN.glob("net_*.net"))
-
-CUBA = {"type": "CUBA", "iDecay": 1024, "vDecay": 128, "vThMant": 80}
-
-
-def make(path, *layers):
-    """A file from dictionaries: groups for dictionaries, datasets for the rest."""
-
-    def put(group, items):
-        for name, value in items.items():
-            if isinstance(value, dict):
-                put(group.create_group(name), value)
-            else:
-                group[name] = value
-
-    with h5py.File(path, "w") as file:
-        file.create_group("layer")
-        put(file["layer"], {str(number): layer for number, layer in enumerate(layers)})
-    return path
-
-
-def dense(weight, shape=None, **more):
-    shape = [len(weight)] if shape is None else shape
-    return {"type": "dense", "shape": shape, "weight": weight, "neuron": CUBA} | more
 
 
 @pytest.fixture
