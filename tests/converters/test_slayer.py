@@ -4,6 +4,7 @@ lava-dl can't be installed with the other libraries: its blocks are recorded, an
 stood in for by objects with the same attributes.
 """
 
+import dataclasses
 import importlib.util
 import itertools
 import json
@@ -38,9 +39,12 @@ BLOCKS = {
     "conv_groups": ("conv", {"groups": 2, "padding": (1, 1), "dilation": (1, 2)}),
     "pool": ("pool", {}),
     "pool_odd": ("pool", {}),
+    "pool_leak": ("pool", {"stride": 1, "padding": 1, "stacked_channels": True}),
+    "convT": ("convT", {"stride": (2, 2)}),
+    "unpool": ("unpool", {}),
     "affine": ("affine", {}),
     "affine_nodyn": ("affine", {"dynamics": False}),
-    "recurrent": ("recurrent", {}),
+    "recurrent": ("recurrent", {"gradient": "through_feedback_only"}),
     "input": ("input", {}),
 }
 
@@ -74,23 +78,28 @@ def test_recorded_blocks(name):
     block = slayer.from_state_dict(kind, state_dict(z), neuron=params, **options)
     net = network(block, in_shape)
     assert (outputs(net, z["x"]) == z["y"]).all()
-    if kind == "recurrent":  # its gradients are truncated there
-        return
 
     def loss(net, x):
         return jnp.sum(nj.simulate(net, x).outputs * np.moveaxis(z["g_y"], -1, 0))
 
     to_net, to_x = jax.grad(loss, argnums=(0, 1))(net, jnp.moveaxis(z["x"], -1, 0))
     assert_close(np.moveaxis(np.asarray(to_x), 0, -1), z["grad_x"])
+    layer = lambda part: to_net[f"block.{part}"]  # noqa: E731
+    neuron = lambda: layer("neuron").neuron.neuron if kind == "recurrent" else layer("neuron")  # noqa: E731
     ours = {
-        "synapse.weight": lambda: to_net["block.synapse"].layer.weight,
-        "synapse.weight_v": lambda: to_net["block.synapse"].layer.weight,
-        "synapse.weight_g": lambda: to_net["block.synapse"].rules["weight"].gain,
+        "synapse.weight": lambda: layer("synapse").layer.weight,
+        "synapse.weight_v": lambda: layer("synapse").layer.weight,
+        "synapse.weight_g": lambda: layer("synapse").rules["weight"].gain,
+        "input_synapse.weight": lambda: layer("synapse").layer.weight,
+        "recurrent_synapse.weight": lambda: layer("neuron").synapse.layer.weight,
         # Theirs has the wrong sign and lacks 1 / 4096; ours is to the decay, not to 4096 decays.
-        "neuron.current_decay": lambda: -to_net["block.neuron"].current_decay,
-        "weight": lambda: to_net["block.transform"].weight,
-        "bias": lambda: to_net["block.transform"].bias,
+        "neuron.current_decay": lambda: -neuron().current_decay,
+        "weight": lambda: layer("transform").weight,
+        "bias": lambda: layer("transform").bias,
     }
+    left = {name for name in z if name.startswith("grad.")} - {f"grad.{name}" for name in ours}
+    # Delays are not trained here; for voltage decays slayer takes the membrane before the reset.
+    assert left <= {"grad.delay.delay", "grad.neuron.voltage_decay"}
     for parameter, read in ours.items():
         if f"grad.{parameter}" in z:
             assert_close(np.reshape(read(), z[f"grad.{parameter}"].shape), z[f"grad.{parameter}"])
@@ -165,7 +174,13 @@ def block_of(name):
     if kind == "conv":
         common["synapse"] = synapse_of(z, neuron, "Conv", **(window | options))
     if kind == "pool":
-        common["synapse"] = synapse_of(z, neuron, "Pool", **(window | {"stride": (2, 2)}))
+        leaks = name == "pool_leak"
+        size = {"padding": (1, 1)} if leaks else {"stride": (2, 2)}
+        common["synapse"] = synapse_of(z, neuron, "Pool", **(window | size))
+    if kind == "convT":
+        common["synapse"] = synapse_of(z, neuron, "ConvTranspose", **(window | options))
+    if kind == "unpool":
+        common["synapse"] = synapse_of(z, neuron, "Unpool", **(window | {"stride": (2, 2)}))
     if kind == "recurrent":
         for path in ("input_synapse", "recurrent_synapse"):
             common[path] = synapse_of(z, neuron, "Dense", path)
@@ -173,7 +188,7 @@ def block_of(name):
         for number in ("weight", "bias"):
             common[number] = torch.nn.Parameter(torch.tensor(z[f"param.{number}"]))
         common["pre_hook_fx"] = neuron.quantize_8bit
-    return stand_in(f"block.cuba.{kind.capitalize()}", **common), z
+    return stand_in(f"block.cuba.{kind[0].upper() + kind[1:]}", **common), z
 
 
 @pytest.mark.parametrize("name", BLOCKS)
@@ -183,7 +198,12 @@ def test_modules_of_blocks(name):
     converted = convert(module, in_shape)
     assert converted.sequence is True
     assert "inputs [batch, ..., time] of slayer are [time, batch, ...] here" in converted.notes
-    assert (outputs(network(converted.layers, in_shape), z["x"]) == z["y"]).all()
+    same = outputs(network(converted.layers, in_shape), z["x"])
+    if name == "pool_leak":  # channels are pooled on their own, and a note says so
+        assert same.shape != z["y"].shape
+        assert any("slayer's windows reach into the next one" in note for note in converted.notes)
+    else:
+        assert (same == z["y"]).all()
 
 
 def test_blocks_without_neurons():
@@ -198,6 +218,52 @@ def test_blocks_without_neurons():
     ours = outputs(network(convert(alone, in_shape).layers, in_shape), z["x"])
     assert (ours[..., 1:] == z["x"][..., :-1]).all()
     assert not ours[..., 0].any()
+
+
+def test_time_decimation():
+    _, z = recorded("block_misc")
+    x = np.moveaxis(z["x"], -1, 0)
+    ours = slayer.time_decimation(jnp.asarray(x), 4)
+    assert (np.moveaxis(ours, 0, -1) == z["timedecimation4"]).all()
+    assert (slayer.time_decimation(x, 1) == x).all()
+    with pytest.raises(ValueError, match="factor is 0; it must be an integer >= 1"):
+        slayer.time_decimation(x, 0)
+
+
+@pytest.mark.parametrize("kind", ["pool", "unpool"])
+def test_windows_with_different_weights(kind):
+    """One kernel for all channels: torch, channel by channel."""
+    rng = np.random.default_rng(0)
+    weight = (rng.integers(-8, 9, (1, 1, 3, 2)) / 32).astype(np.float32)
+    x = rng.integers(0, 2, (4, 1, 2, 6, 5)).astype(np.float32)
+    options = {"stride": (2, 3), "padding": (1, 1), "dilation": (2, 1)}
+    neuron = slayer.cuba_neuron(threshold=1.0, current_decay=1.0, voltage_decay=1.0)
+    neuron = dataclasses.replace(neuron, threshold=None)
+    if kind == "pool":
+        block = slayer.pool(weight, neuron, in_shape=(2, 6, 5), delay_shift=False, **options)
+        apply = torch.nn.functional.conv2d
+        full = np.pad(x, [(0, 0)] * 4 + [(0, 1)])  # to a multiple of the window
+    else:
+        block = slayer.unpool(weight, neuron, delay_shift=False, **options)
+        apply, full = torch.nn.functional.conv_transpose2d, x
+    flat = torch.tensor(full).reshape(-1, 1, *full.shape[3:])
+    want = apply(flat, torch.tensor(weight), **options).numpy()
+    ours = nj.simulate(network(block, (2, 6, 5)), x).outputs
+    assert (ours == want.reshape(ours.shape)).all()
+
+
+def test_blocks_that_can_not_be_made():
+    neuron = slayer.cuba_neuron(threshold=1.0, current_decay=0.5, voltage_decay=0.1)
+    with pytest.raises(ValueError, match="gradient is 'none'; use one of"):
+        slayer.recurrent(np.ones((2, 2)), np.ones((2, 2)), neuron, gradient="none")
+    with pytest.raises(ValueError, match=r"the weight of a window has shape \(2, 1, 2, 2\)"):
+        slayer.unpool(np.ones((2, 1, 2, 2)), neuron)
+    with pytest.raises(ValueError, match="7 rows of all windows can't be split into 2 channels"):
+        slayer.pool(
+            np.ones((1, 1, 2, 2)), neuron, in_shape=(2, 4, 4), stride=1, stacked_channels=True
+        )
+    with pytest.raises(ValueError, match="the window spans 3x3"):
+        slayer.sum_pool(3, in_shape=(1, 2, 2))
 
 
 def test_a_dense_block_over_an_image_is_a_convolution():
@@ -261,13 +327,12 @@ def test_all_blocks_that_are_not_supported_are_named():
     [
         ("dense", {"count_log": True}, "count_log=True returns the mean rate, too"),
         ("dense", {"synapse": {"_pre_hook_fx": abs}}, "its pre_hook_fx is <built-in function abs>"),
-        ("conv", {"synapse": {"complex": True}}, "its synapses are complex"),
         (
             "pool",
             {"synapse": {"weight_g": torch.ones(1), "weight_v": torch.ones(1, 1, 2, 2, 1)}},
             "a pool with weight_norm=True",
         ),
-        ("dense", {"neuron": {"threshold_step": 1.0}}, r"neuron.cuba.Neuron; only CUBA neurons"),
+        ("dense", {"neuron": stand_in("neuron.lif.Neuron")}, r"its neuron is neuron\.lif\.Neuron"),
         ("dense", {"neuron": {"current_decay_min": 0.1}}, "run the module once before"),
         ("dense_delay", {"delay": {"init": False}}, "axonal delays are drawn in the first call"),
         ("dense", {"neuron": {"norm": torch.nn.Identity()}}, "its norm is torch.Identity"),
@@ -285,20 +350,20 @@ def test_refused_modules(name, change, words):
         convert(module, z["x"].shape[1:-1])
 
 
-def test_blocks_of_other_neurons_are_refused():
-    resonator = stand_in("neuron.rf.Neuron", sin_decay=1, cos_decay=1)
-    block = stand_in("block.rf.Dense", neuron=resonator, delay_shift=True)
-    with pytest.raises(ValueError, match=r"its neuron is neuron\.rf\.Neuron; only CUBA neurons"):
-        convert(block, (6,))
-    with pytest.raises(ValueError, match="ConvT comes with the Loihi chip model"):
-        convert(stand_in("block.cuba.ConvT"), (2, 4, 4))
+def test_blocks_that_are_refused_say_why():
+    with pytest.raises(ValueError, match="KWTA is not supported: its documentation and its code"):
+        convert(stand_in("block.cuba.KWTA"), (6,))
+    with pytest.raises(ValueError, match=r"apply slayer\.time_decimation to the outputs"):
+        convert(stand_in("block.cuba.TimeDecimation", factor=4), (6,))
 
 
 def test_state_dicts_that_do_not_fit():
     params, z = recorded("block_cuba_dense")
     state = state_dict(z)
-    with pytest.raises(ValueError, match="kind is 'convT'; it must be one of"):
-        slayer.from_state_dict("convT", state, neuron=params)
+    with pytest.raises(ValueError, match="kind is 'KWTA'; it must be one of"):
+        slayer.from_state_dict("KWTA", state, neuron=params)
+    with pytest.raises(ValueError, match="family is 'lif'; it must be one of"):
+        slayer.from_state_dict("dense", state, neuron=params, family="lif")
     with pytest.raises(ValueError, match="dense needs neuron="):
         slayer.from_state_dict("dense", state)
     with pytest.raises(ValueError, match=r"dense does not know \['fc1.x'\]"):
@@ -379,9 +444,13 @@ def test_norm_live(lava_exchange, bits, eps, seed):
     norm.running_var.copy_(torch.tensor([2.0 ** rng.integers(-8, 8) * rng.choice([1.0, 1.3])]))
     node = lava_exchange.CubaLIFNode(0.3, 0.2, norm=norm, step_mode="m").eval()
     x = (rng.integers(-3000, 5000, (10, 2, 3, 2, 2)) / 4096).astype(np.float32)
+    node.store_i_seq = True
     spikes = node(torch.tensor(x)).numpy()
     ours = nj.simulate(network(convert(node, (3, 2, 2)).layers, (3, 2, 2)), x).outputs
-    assert (ours == spikes).all()
+    # A norm that amplifies lets the current grow beyond what a float32 holds.
+    exact = np.abs(node.i_seq.numpy()).max((1, 2, 3, 4)) < 1 << 11
+    steps = np.logical_and.accumulate(exact).sum()
+    assert steps and (ours[:steps] == spikes[:steps]).all()
 
 
 def test_cuba_lif_node_learned_and_broadcast(lava_exchange):
