@@ -251,6 +251,30 @@ class CUBA(Layer):
             values["vThMant"] = as_int(np.trunc(np.asarray(held.threshold) * self.w_scale))
         return {name: int(v) if v.ndim == 0 else v for name, v in values.items()}
 
+    def equations(self) -> tuple[str, ...]:
+        """What a step computes; `trunc` cuts towards zero, and `norm` is the layer of that name."""
+        s, held = self.s_scale, constants_to_floats(self.prepare(None))
+        lines = [f"current: i <- ({_kept(held, 'current_decay', 'i')} + trunc({s} x)) / {s}"]
+        drive = "i"
+        if self.norm is not None:
+            drive = "drive"
+            lines.append("normalised current: drive <- norm(i)")
+            lines += ["and kept: i <- drive"] * self.norm_feedback
+        kept, drive = _kept(held, "voltage_decay", "v"), f"trunc({s} {drive})"
+        membrane = f"membrane: v <- ({kept} + {drive}) / {s}"
+        if self.threshold is None:
+            return (*lines, membrane, "output: y <- v")
+        sign, offset = (">", 0.0) if self.epsilon is None else (">=", self.epsilon)
+        if eqx.is_array(held.threshold):
+            condition = f"v {sign} threshold" + (f" + {offset:.17g}" if offset else "")
+        else:
+            condition = f"v {sign} {held.threshold + offset:.17g}"
+        spikes = [f"spikes: s <- [{condition}]", f"output: y <- {'v s' if self.graded else 's'}"]
+        if self.reset_delay == "before":
+            late = f"reset of the step before: v <- 0 where {condition}"
+            return (*lines, late, membrane, *spikes)
+        return (*lines, membrane, *spikes, "reset: v <- 0 where s > 0")
+
     def describe(self) -> str:
         text = [
             f"{name} {value:g}" if isinstance(value, Constant) else f"{name} learned"
@@ -262,3 +286,11 @@ class CUBA(Layer):
         if self.threshold is None:
             text.append("no spikes")
         return f"CUBA {', '.join(text)}"
+
+
+def _kept(held: CUBA, decay: str, name: str) -> str:
+    """What a leak leaves of a state, in steps, as a formula."""
+    value = getattr(held, decay)
+    if eqx.is_array(value):
+        return f"trunc({held.s_scale} (1 - {decay}) {name})"
+    return f"trunc({held.s_scale * (1 - value):.17g} {name})"

@@ -13,8 +13,10 @@ from hypothesis import given, settings, strategies as st
 import neurojax as nj
 from neurojax.chips.loihi import CUBA, ShiftNorm, quantise_8bit
 from neurojax.converters import slayer
+from neurojax.neurons._equations import equations_of
 from neurojax.surrogate import Sigmoid
 from tests.conftest import GOLDEN
+from tests.test_describe import Interpreter
 
 STEPS, NEURONS = 12, 8
 LARGEST = 1 << 24
@@ -229,6 +231,40 @@ def test_decays_of_channels():
 def test_exponent_of_a_norm(deviation, exponent):
     norm = ShiftNorm(jnp.zeros(1), jnp.array([deviation**2]), eps=0.0)
     assert norm.exponent == exponent
+
+
+class Machine(Interpreter):
+    """Carries out the lines of the card."""
+
+    FUNCTIONS = Interpreter.FUNCTIONS | {"trunc": np.trunc, "norm": lambda i: i - 0.5}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"threshold": 0.7, "epsilon": 0.01 / 4096},
+        {"threshold": None},
+        {"graded": True},
+        {"reset_delay": "before", "norm": ShiftNorm(jnp.full(1, 0.5))},
+        {"norm": ShiftNorm(jnp.full(1, 0.5)), "norm_feedback": True},
+        {"current_decay": np.full(4, 0.25), "voltage_decay": np.full(4, 0.125), "epsilon": 1e-3},
+        {"threshold": np.full(4, 0.5)},
+    ],
+)
+def test_the_card_says_what_is_computed(options):
+    neuron = CUBA(**{"current_decay": 0.3, "voltage_decay": 0.1} | options)
+    x = np.random.default_rng(6).integers(-200, 400, (15, 4)) / 256
+    fields = {
+        path[-1].name: np.asarray(leaf, np.float64)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(neuron)
+    }
+    machine = Machine(fields, {"i": np.zeros(4), "v": np.zeros(4)})
+    said = np.stack([machine.step(equations_of(neuron), x_t) for x_t in x])
+    found = run(neuron, jnp.float32(x)[:, None])
+    assert (said == np.asarray(found.outputs)[:, 0]).all(), "\n".join(equations_of(neuron))
+    for name in ("v", "i"):
+        assert (machine.state[name] == np.asarray(found[f"n.{name}"])[-1, 0]).all()
 
 
 # Refusals
