@@ -35,9 +35,8 @@ class AbstractAdaptive(AbstractNeuron):
     thresholds: ClassVar[dict[str, str]] = {"threshold": "vThMant", "threshold_step": "vThStep"}
 
     def _relaxed(self, b: Array, r: Array) -> tuple[Array, Array]:
-        if not self.adaptation_gradient:
-            b, r = lax.stop_gradient((b, r))
-        return self._leak(b, self.threshold_decay), self._leak(r, self.refractory_decay)
+        relaxed = self._leak(b, self.threshold_decay), self._leak(r, self.refractory_decay)
+        return relaxed if self.adaptation_gradient else lax.stop_gradient(relaxed)
 
     def _raised(self, b: Array, r: Array, spikes: Array) -> tuple[Array, Array]:
         return b + self.threshold_step * spikes, r + 2 * (self.threshold + b) * spikes

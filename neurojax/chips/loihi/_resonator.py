@@ -176,7 +176,7 @@ class AbstractResonator(AbstractNeuron):
 
         def limited(formula: str) -> str:
             if self.bits is None:
-                return formula
+                return f"({formula})"
             largest = (1 << (self.bits - 1)) - 1
             return f"max(min({formula}, {largest}), 0 - {largest})"
 
