@@ -25,6 +25,7 @@ from jaxtyping import Array, PRNGKeyArray
 from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
 from neurojax.chips.loihi._fire import RESET_GRADIENTS, fires, recomputed, reset
 from neurojax.chips.loihi._leak import check_shapes
+from neurojax.chips.loihi._lines import float_lines
 from neurojax.surrogate import ATan, Surrogate
 
 
@@ -136,3 +137,6 @@ class FloatLIF(Layer):
             if (value := getattr(self, name)) is not None
         ]
         return f"FloatLIF {', '.join(words)}"
+
+    def equations(self) -> tuple[str, ...]:
+        return float_lines(self)

@@ -35,6 +35,7 @@ from neurojax._layer import Constant, Layer, Shape, constants_to_floats, paramet
 from neurojax.chips._surrogate import InSteps
 from neurojax.chips.loihi._fire import RESET_GRADIENTS, fires, graded, recomputed, reset
 from neurojax.chips.loihi._leak import FULL, check_shapes, leak
+from neurojax.chips.loihi._lines import lif_lines
 from neurojax.chips.loihi.quantise import SCALE
 from neurojax.chips.loihi.spec import (
     BIAS_EXPONENTS,
@@ -300,56 +301,9 @@ class LIF(Layer):
         return f"LIF {', '.join(words)}"
 
     def equations(self) -> tuple[str, ...]:
-        """What a step computes. `trunc` cuts towards zero, `wrap` keeps 24 bits with sign."""
-        lines = []
-        if self.reset_interval is not None:
-            lines += [
-                "reset after an interval, current: u <- 0 where 1 > restart",
-                "and membrane: v <- 0 where 1 > restart",
-                *["and silence: left <- 0 where 1 > restart"] * (self.refractory > 1),
-                f"steps to the next reset: restart <- [1 > restart] {self.reset_interval} + "
-                "restart - 1",
-            ]
-        keep_u = "(4095 - du)" if eqx.is_array(self.du) else f"{FULL - 1 - self.du:.0f}"
-        keep_v = "(4096 - dv)" if eqx.is_array(self.dv) else f"{FULL - self.dv:.0f}"
-        drive = "u" + self._bias_symbol()
-        if self.shift:
-            drive = f"trunc(({drive}) {2.0**-self.shift:g})"
-        v = f"trunc({keep_v} v / {FULL}) + {drive}"
-        lines += [
-            f"current: u <- wrap(trunc({keep_u} u / {FULL}) + trunc({STEPS_PER_WEIGHT} x))",
-            f"membrane: v <- max(-{LARGEST}, min({LARGEST}, {v}))",
-        ]
-        return (*lines, *self._spike_lines())
-
-    def _bias_symbol(self) -> str:
-        if eqx.is_array(self.bias_exp):
-            mant = _number(self, "bias_mant")
-            return f" + floor({mant} power(2, bias_exp))"
-        if eqx.is_array(self.bias_mant):
-            return f" + floor({2.0**self.bias_exp:g} bias_mant)"
-        bias = constants_to_floats(self).bias()
-        return f" {'+' if bias > 0 else '-'} {abs(bias):.0f}" if bias else ""
-
-    def _spike_lines(self) -> list[str]:
-        lines = []
-        if self.refractory > 1:
-            lines += [
-                "silent after a spike: v <- 0 where left > 0",
-                "steps of silence left: left <- max(left - 1, 0)",
-            ]
-        output = f"v / {STEPS_PER_UNIT}" if self.graded else "v"
-        if self.vth is None:
-            return [*lines, f"output: y <- {output}"]
-        spikes, where = f"[v > {_threshold(self, 'vth')}]", "s > 0"
-        if self.vth_lo is not None:
-            spikes, where = f"{spikes} - [{_threshold(self, 'vth_lo')} > v]", "s s > 0"
-        lines.append(f"spikes: s <- {spikes}")
-        lines.append(f"output: y <- {f's {output}' if self.graded else 's'}")
-        lines.append(f"reset: v <- 0 where {where}")
-        if self.refractory > 1:
-            lines.append(f"begin of a silence: left <- {self.refractory - 1} where {where}")
-        return lines
+        return lif_lines(
+            self, largest=LARGEST, per_weight=STEPS_PER_WEIGHT, per_unit=STEPS_PER_UNIT
+        )
 
 
 def _wrap(n: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
@@ -374,15 +328,3 @@ def _whole(name: str, value: Any, low: int, high: int) -> None:
         raise TypeError(f"LIF: {name} is {value!r}; it must be a whole number")
     if not low <= value <= high:
         raise ValueError(f"LIF: {name} is {value}; it must be within {low}..{high}")
-
-
-def _number(layer: LIF, name: str) -> str:
-    value = getattr(layer, name)
-    return name if eqx.is_array(value) else f"{float(value):.17g}"
-
-
-def _threshold(layer: LIF, name: str) -> str:
-    value = getattr(layer, name)
-    if eqx.is_array(value):
-        return f"{STEPS_PER_WEIGHT} {name}"
-    return f"{STEPS_PER_WEIGHT * value:.0f}"

@@ -12,7 +12,6 @@ from hypothesis import given, settings, strategies as st
 
 import neurojax as nj
 from neurojax.chips._surrogate import InSteps
-from neurojax.chips.loihi.float import FloatLIF
 from neurojax.chips.loihi.lif import LIF, LIFState
 from neurojax.neurons._equations import equations_of
 from neurojax.surrogate import Sigmoid
@@ -78,19 +77,6 @@ def test_lava_ternary():
     vth, vth_lo = params.pop("vth_hi"), params.pop("vth_lo")
     assert set(np.unique(z["s"])) == {-1, 0, 1}
     equal(LIF(**params, vth=vth, vth_lo=vth_lo), z["a_in"], s=z["s"], u=z["u"], v=z["v"])
-
-
-@pytest.mark.parametrize("name", ["lif_float", "lif_refractory_float", "ternary_float"])
-def test_lava_in_real_numbers(name):
-    params, z = recorded(f"lava_{name}")
-    names = {"vth_hi": "vth", "bias_mant": "bias"}
-    params = {names.get(key, key): value for key, value in params.items()}
-    if "refractory_period" in params:
-        params["refractory"] = params.pop("refractory_period") + 1
-    y, u, v, _ = run(FloatLIF(**params), jnp.float32(z["a_in"]))
-    assert (y == z["out"]).all()
-    np.testing.assert_allclose(u, z["u"], rtol=0, atol=1e-6)
-    np.testing.assert_allclose(v, z["v"], rtol=0, atol=1e-6)
 
 
 # Every variant, in 64-bit integers
