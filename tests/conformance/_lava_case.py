@@ -218,28 +218,20 @@ def windows(
         found = []
         for dilation, stride in itertools.product(range(1, 4), range(1, 6)):
             reach = dilation * (length - 1)
-            for padding, more in itertools.product(
-                range(reach + 1), range(stride if transposed else 1)
-            ):
+            for padding in range(reach + 1):
                 if transposed:
-                    got = (size - 1) * stride - 2 * padding + reach + 1 + more
+                    got = (size - 1) * stride - 2 * padding + reach + 1
                 else:
                     got = (size + 2 * padding - reach - 1) // stride + 1
                 if got == wanted and size + 2 * padding > reach:
-                    odd = (dilation > 1) * 2 + (stride > 1) + (padding > 0) + (more > 0)
+                    odd = (dilation > 1) * 2 + (stride > 1) + (padding > 0)
                     found.append(((odd, dilation, stride + padding), stride, padding, dilation))
-                    if more:
-                        found[-1] += (more,)  # type: ignore[assignment]
         axes.append(sorted(found))
     rank = lambda way: [sum(n) for n in zip(*(axis[0] for axis in way), strict=True)]  # noqa: E731
     ways = sorted(itertools.product(*axes), key=rank)
-    names = ("stride", "padding", "dilation", "output_padding")[: 4 if transposed else 3]
+    names = ("stride", "padding", "dilation")
     return [
-        {
-            name: tuple(axis[1 + i] if 1 + i < len(axis) else 0 for axis in way)
-            for i, name in enumerate(names)
-        }
-        for way in ways
+        {name: tuple(axis[1 + i] for axis in way) for i, name in enumerate(names)} for way in ways
     ]
 
 
