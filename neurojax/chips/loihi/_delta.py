@@ -149,31 +149,33 @@ class AbstractDelta(Layer):
             error = error * (1 - sent * (d != 0).astype(a.dtype))
         return whole if self.integers_of_lava else message, residue, error, d
 
-    def in_integers(self, *, spike_exp: int = 6, state_exp: int = 6) -> Self:
-        """The same neuron in Lava's integers, for weights in weight steps.
+    def in_integers(self) -> Self:
+        """The same neuron in Lava's integers, for synapses with weights in weight steps.
 
-        Integers are 2^12 `scale` times the user's values (2^18 with the usual scale), messages
-        64 `scale` times, and a `Delta` takes in `scale` times the user's values. A bias is rounded
-        to a multiple of 1 / scale.
-
-        Args:
-            spike_exp, state_exp: Both 6 for what is said above, as netx has them.
+        Messages count 1 / (64 scale), the state 1 / (64 scale^2) (2^-18 with the usual scale): a
+        message times a weight is in the unit of the state. A `Delta` takes in steps of 1 / scale.
+        A bias is rounded to such steps, too.
 
         Raises:
-            ValueError: Lava does not have its activation or norm, or a number is out of range.
+            ValueError: Lava does not have its activation, norm or scale, or a number is too large.
         """
         if self.integers_of_lava:
             return self
+        name, state_exp = type(self).__name__, self.w_scale.bit_length() - 1
+        if self.w_scale != 1 << state_exp or self.message_scale not in (None, 64 * self.w_scale):
+            raise ValueError(
+                f"{name}: scale is {self.scale:g} and message_scale {self.message_scale}; for "
+                "Lava's integers make scale a power of two, and leave message_scale at None"
+            )
         whole = dataclasses.replace(self, quantise_threshold=True)
         changes: dict[str, Any] = {"threshold": parameter(whole._stored() * self.w_scale)}
         if (bias := constants_to_floats(getattr(self, "bias", None))) is not None:
             steps = bias * self.w_scale
             changes["bias"] = round(steps) if isinstance(bias, float) else round_half_even(steps)
         if self.surrogate is not None:
-            unit = self.w_scale * float(1 << spike_exp + state_exp)
-            changes["surrogate"] = InSteps(self.surrogate, unit)
+            changes["surrogate"] = InSteps(self.surrogate, steps_per_unit(self.scale))
         return dataclasses.replace(
-            whole, spike_exp=spike_exp, state_exp=state_exp, message_scale=None, **changes
+            whole, spike_exp=STATE_SHIFT, state_exp=state_exp, message_scale=None, **changes
         )
 
     def integers(self) -> dict[str, Any]:
@@ -219,7 +221,7 @@ class AbstractDelta(Layer):
 
 def steps_per_unit(scale: float) -> float:
     """Steps of the chip's state in one unit of the user: 2^18 with the usual scale."""
-    return int(scale) * float(1 << 2 * STATE_SHIFT)
+    return float(int(scale) ** 2 << STATE_SHIFT)
 
 
 def no_overflow(counted: bool, shape: Shape) -> Array | None:

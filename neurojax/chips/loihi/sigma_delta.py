@@ -14,8 +14,8 @@ and y is sent as a message, cut to a whole number of steps (towards minus infini
 There are two units. By default, values are in the user's unit, as in lava-dl's slayer: a threshold
 is a multiple of 1 / scale, a message a multiple of 1 / (64 scale). With `spike_exp` and `state_exp`
 they are Lava's integers: thresholds and biases (and what a `Delta` takes in) count
-2^(spike_exp + state_exp) steps of the state, a message 2^state_exp. With scale = 64 and both
-exponents 6, an integer of the state is 2^18 times the user's value, and a message 2^12 times.
+2^(spike_exp + state_exp) steps of the state, a message 2^state_exp. With both exponents 6, as netx
+has them, an integer of the state is 2^18 times the user's value, and a message 2^12 times.
 
 All integers are float32 carriers, exact to 2^24. Lava declares registers of 24 bits and does not
 limit them; `count_overflow` counts what leaves them.
@@ -109,7 +109,7 @@ class Sigma(Layer):
 
     Args:
         count_overflow: Count in the state `overflow` the time steps in which the sum left 24 bits
-            (of `scale` 4096 steps a unit).
+            (of 64 scale^2 steps a unit).
         scale: Weight steps per unit; None: the sums are integers of the chip.
 
     Example:
