@@ -99,6 +99,11 @@ class Layer(eqx.Module):
         """True if `prepare` or `step` draws random numbers, so that `simulate` needs a key."""
         return False
 
+    @property
+    def spiking(self) -> bool:
+        """True if the outputs are spikes, so that their number means something."""
+        return getattr(self, "threshold", None) is not None
+
     def absorb(self, state: State) -> Layer:
         """The layer with what a training run learnt besides gradients (running statistics)."""
         del state

@@ -83,6 +83,10 @@ class Chain(Layer):
     def needs_key(self) -> bool:
         return any(layer.needs_key for layer in self.layers)
 
+    @property
+    def spiking(self) -> bool:
+        return self.layers[-1].spiking
+
     def absorb(self, state: State) -> Chain:
         if state is None:
             return self

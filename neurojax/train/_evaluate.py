@@ -10,7 +10,6 @@ import jax
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from neurojax._layer import Layer
 from neurojax._network import Network
 from neurojax._probe import Probe
 from neurojax.datasets import Dataset
@@ -72,7 +71,7 @@ def evaluate(
         ['accuracy', 'loss', 'spikes']
     """
     if spikes is True:
-        names = tuple(name for name in network.names if is_spiking(network[name]))
+        names = tuple(name for name in network.names if network[name].spiking)
     else:
         names = () if spikes is False else tuple(spikes)
     task = make_task(
@@ -191,12 +190,6 @@ class Evaluator:
                 sums[name] = sums.get(name, 0.0) + float(total)
         means = {name: total / len(data) for name, total in sums.items()}
         return {"loss": means.pop("loss"), **means}  # jit sorts the names
-
-
-def is_spiking(layer: Layer) -> bool:
-    """True for layers whose output is spikes: they, or a neuron within them, have a threshold."""
-    inner = getattr(layer, "neuron", None)
-    return hasattr(layer, "threshold") or (isinstance(inner, Layer) and is_spiking(inner))
 
 
 def default_key(key: PRNGKeyArray | None) -> PRNGKeyArray:

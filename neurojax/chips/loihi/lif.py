@@ -189,6 +189,10 @@ class LIF(Layer):
                 f"LIF: surrogate is {self.surrogate!r}; use an object such as surrogate.ATan()"
             )
 
+    @property
+    def spiking(self) -> bool:
+        return self.vth is not None
+
     def out_shape(self, in_shape: Shape) -> Shape:
         check_shapes(self, in_shape)
         return tuple(in_shape)
