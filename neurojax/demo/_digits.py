@@ -9,24 +9,26 @@ from jaxtyping import Array, Float, Key
 import neurojax as nj
 from neurojax.surrogate import Exponential
 
+INPUT = (1, 8, 8)
+NEURONS = ("spikes1", "spikes2", "digit")
 STEPS = 16
 BATCH = 32
 WEIGHT_GAIN = 2.0  # larger first weights than for rate units: spikes are sparse
 
 
 def network(key: Key[Array, ""]) -> nj.Network:
-    """Two convolutions and a dense layer of integrate-and-fire neurons, as a Speck computes them.
+    """Two convolutions and a dense layer of integrate-and-fire neurons.
 
-    Neurons fire once for each whole threshold in their membrane, the threshold is subtracted, and
-    the membrane is bounded below: all of it is what the chip's cores do, in real numbers.
+    One spike a time step at most, and a reset to zero: what every digital chip can do. So the
+    same trained network goes onto all of them.
     """
     keys = jax.random.split(key, 3)
 
     def neurons() -> nj.IAF:
-        return nj.IAF(v_min=-1.0, max_spikes=None, surrogate=Exponential())
+        return nj.IAF(reset="zero", surrogate=Exponential())
 
     net = nj.Sequential(
-        (1, 8, 8),
+        INPUT,
         conv1=nj.Conv2d(1, 8, 3, padding=1, key=keys[0]),
         spikes1=neurons(),
         pool1=nj.AvgPool2d(2),

@@ -29,14 +29,30 @@ class Row(NamedTuple):
     accuracy: float
     size: str
     bytes: int
-    spikes: float
+    spikes: dict[str, float]
+
+
+class OnChip(NamedTuple):
+    """What the report says of one chip."""
+
+    title: str
+    configuration: str
+    replayed: str
+    mapping: str
+    pictures: Sequence[Picture]
 
 
 def comparison(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Header and cells of the table of networks."""
     header = ["network", "test accuracy", "parameters", "bytes", "spikes a digit"]
     cells = [
-        [row.name, f"{row.accuracy:.1%}", row.size, f"{row.bytes:,}", f"{row.spikes:,.0f}"]
+        [
+            row.name,
+            f"{row.accuracy:.1%}",
+            row.size,
+            f"{row.bytes:,}",
+            f"{sum(row.spikes.values()):,.0f}",
+        ]
         for row in rows
     ]
     return header, cells
@@ -44,14 +60,11 @@ def comparison(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
 
 def write(
     folder: Path,
-    *,
-    device: str,
     rows: Sequence[Row],
-    replayed: str,
-    configuration: str,
+    *,
     network: str,
-    mapping: str,
     pictures: Sequence[Picture],
+    chips: Sequence[OnChip],
 ) -> Path:
     """Writes `index.html` into a folder that already holds the pictures."""
     header, cells = comparison(rows)
@@ -59,25 +72,37 @@ def write(
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in cells
     )
-    figures = "".join(
-        f"<h2>{html.escape(p.title)}</h2><figure><img src='{p.file}' alt='{html.escape(p.title)}'>"
-        f"<figcaption>{html.escape(p.text)}</figcaption></figure>"
-        for p in pictures
-    )
+    names = html.escape(" and ".join(chip.title for chip in chips))
     page = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>neurojax: digits on a {device}</title>
+<html lang="en"><head><meta charset="utf-8"><title>neurojax: digits on {names}</title>
 <style>{STYLE}</style></head><body>
-<h1>Handwritten digits on a {device}</h1>
-<p class="quiet">A spiking network, trained in real numbers, mapped onto the chip, simulated exactly
-as the chip computes, and fine-tuned through that simulation.</p>
+<h1>Handwritten digits on {names}</h1>
+<p class="quiet">One spiking network, trained in real numbers, mapped onto each chip, simulated
+exactly as the chip computes, and fine-tuned through that simulation.</p>
 <table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>
-<p>{html.escape(replayed)}</p>
-<p>Configuration of the device: <a href="{configuration}">{configuration}</a></p>
-{figures}
-<h2>The network</h2><pre>{html.escape(network)}</pre>
-<h2>The mapping</h2><pre>{html.escape(mapping)}</pre>
+{_figures(pictures)}
+{"".join(map(_chip, chips))}
+<h1>The network</h1><pre>{html.escape(network)}</pre>
 </body></html>
 """
     path = folder / "index.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _chip(chip: OnChip) -> str:
+    return f"""<h1>{html.escape(chip.title)}</h1>
+<p>{html.escape(chip.replayed)}</p>
+<p>Configuration of the device:
+<a href="{chip.configuration}">{html.escape(chip.configuration)}</a></p>
+{_figures(chip.pictures)}
+<h2>The mapping</h2><pre>{html.escape(chip.mapping)}</pre>
+"""
+
+
+def _figures(pictures: Sequence[Picture]) -> str:
+    return "".join(
+        f"<h2>{html.escape(p.title)}</h2><figure><img src='{p.file}' alt='{html.escape(p.title)}'>"
+        f"<figcaption>{html.escape(p.text)}</figcaption></figure>"
+        for p in pictures
+    )
