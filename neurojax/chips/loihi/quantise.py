@@ -226,7 +226,7 @@ def quantised(
     return Quantised(synapse, {"weight": rule})
 
 
-def integers_of(synapse: Layer, *, scale: float = SCALE) -> Int[np.ndarray, ...]:
+def integers_of(synapse: Layer, *, scale: float = SCALE) -> Int[np.ndarray, " ..."]:
     """The weights of a synapse in weight steps, as the chip computes with them. Outside of jit.
 
     Args:
@@ -248,9 +248,11 @@ def integers_of(synapse: Layer, *, scale: float = SCALE) -> Int[np.ndarray, ...]
     """
     if isinstance(synapse, Synapse):
         steps = synapse.integers() * 2.0**synapse.exponent
-    elif isinstance(synapse, Quantised) and isinstance(synapse.rules.get("weight"), EightBit):
-        rule = synapse.rules["weight"]
-        steps = np.asarray(rule.integers(synapse.layer.weight), np.float64)  # type: ignore[attr-defined]
+    elif isinstance(synapse, Quantised) and isinstance(
+        rule := synapse.rules.get("weight"), EightBit
+    ):
+        weight = check_synapse("integers_of", synapse.layer)
+        steps = np.asarray(rule.integers(weight), np.float64)
     else:
         steps = np.asarray(check_synapse("integers_of", synapse), np.float64) * scale
         # A multiple of 1 / scale in float32 is one up to half a unit in the last place.

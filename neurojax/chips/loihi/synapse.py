@@ -107,20 +107,22 @@ class Synapse(Layer):
                 )
 
     @property
-    def weight(self) -> Float[Array, ...]:
+    def weight(self) -> Float[Array, " ..."]:
         """The mantissas as they are used."""
         low, high, step = weights.mantissa_range(self.bits, self.sign)
         raw = self.synapse.weight  # type: ignore[attr-defined]
         steps = raw if step == 1 else raw * (1 / step)
         rounded = round_half_even(steps)
-        return clamp(rounded if step == 1 else rounded * step, low, high, gradient=STRAIGHT)
+        return clamp(
+            rounded if step == 1 else rounded * step, low, high, gradient="straight_through"
+        )
 
     @property
     def fan_in(self) -> int:
         """How many synapses one neuron has."""
         return _fan_in(self.synapse)
 
-    def integers(self) -> Int[np.ndarray, ...]:
+    def integers(self) -> Int[np.ndarray, " ..."]:
         """The mantissas as int64. Only outside of jit."""
         return np.asarray(self.weight).astype(np.int64)
 
@@ -195,9 +197,6 @@ class Synapse(Layer):
         if self.exponent:
             text.append(f"times 2^{self.exponent}")
         return ", ".join(text)
-
-
-STRAIGHT = "straight_through"
 
 
 def dense(
