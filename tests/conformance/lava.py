@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tests.conformance import (
+    _lava_net as net,
     _lava_process as process,
     _lava_slayer as slayer,
     _lava_spikingjelly as spikingjelly,
@@ -45,6 +46,8 @@ GROUPS: dict[str, Callable[[Case], Iterator[Result]]] = {
     r"lava_dense": process.dense,
     r"lava_delaydense": process.delay_dense,
     r"lava_conv": process.convolution,
+    r"netx_": net.netx,
+    r"net_": net.slayers,
     r"lava_weightutils": process.weight_bits,
 }
 """What compares the cases whose names begin so; the first that fits."""
@@ -55,7 +58,7 @@ def run(directory: Path) -> Iterator[Result]:
     described: dict[str, Any] = {}
     for path in sorted(directory.glob("META*.json")):
         described |= json.loads(path.read_text(encoding="utf-8"))
-    recorded = {path.stem for path in directory.glob("*.npz")}
+    recorded = {path.stem for kind in ("npz", "net") for path in directory.glob(f"*.{kind}")}
     about = {name: entry for name, entry in described.items() if isinstance(entry, Mapping)}
     for name in sorted(recorded | {n for n in about if "arrays" in about[n]}, key=_natural):
         entry = about.get(name, {})
@@ -86,10 +89,12 @@ def _case(path: Path, name: str, about: Mapping[str, Any]) -> Iterator[Result]:
         yield not_covered(group, name, "recordings of this kind are not compared yet")
         return
     file = path.with_name(f"{path.name}.npz")
-    if not file.exists():
+    arrays: dict[str, np.ndarray] = {}
+    if file.exists():
+        with np.load(file) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+    elif "arrays" in about:
         raise ValueError(f"there is no {file.name}")
-    with np.load(file) as stored:
-        arrays = {key: stored[key] for key in stored.files}
     for array in about.get("arrays") or {}:
         if array not in arrays:
             raise ValueError(f"there is no array '{array}' in {file.name}")
