@@ -53,8 +53,8 @@ def delta(
         cum_error: Compare the sum of differences. Raises an error in slayer with today's torch.
 
     Example:
-        >>> from neurojax.converters.slayer._sigma_delta import delta
-        >>> delta(threshold=0.25).describe()
+        >>> from neurojax.converters import slayer
+        >>> slayer.delta(threshold=0.25).describe()
         'Delta threshold 0.25'
     """
     return Delta(
@@ -102,8 +102,8 @@ def sigma_delta_neuron(
         lava-dl, `slayer/neuron/sigma_delta.py`.
 
     Example:
-        >>> from neurojax.converters.slayer._sigma_delta import sigma_delta_neuron
-        >>> sigma_delta_neuron(threshold=0.1, activation="relu").integers()
+        >>> from neurojax.converters import slayer
+        >>> slayer.sigma_delta_neuron(threshold=0.1, activation="relu").integers()
         {'vThMant': 6}
     """
     if not isinstance(activation, Layer):

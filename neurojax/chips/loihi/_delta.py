@@ -71,7 +71,7 @@ class AbstractDelta(Layer):
                 continue
             if field == "threshold" and not value >= 0:
                 raise ValueError(f"{name}: threshold is {value:g}; it must be >= 0")
-            if self.integers_of_lava and (value != int(value) or abs(value) > largest):
+            if self.integers_of_lava and not (float(value).is_integer() and abs(value) <= largest):
                 raise ValueError(
                     f"{name}: {field} is {value:g}; with spike_exp or state_exp it must be an "
                     f"integer within +-{int(largest)} (2^23 / 2^(spike_exp + state_exp))"

@@ -60,9 +60,9 @@ class ATRLIF(Layer):
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.atrlif import ATRLIF
-        >>> neuron = ATRLIF(current_decay=1.0, voltage_decay=0.0, threshold_step=0.5,
-        ...                 threshold_decay=0.25, refractory_decay=0.5)
+        >>> from neurojax.chips import loihi
+        >>> neuron = loihi.ATRLIF(current_decay=1.0, voltage_decay=0.0, threshold_step=0.5,
+        ...                       threshold_decay=0.25, refractory_decay=0.5)
         >>> run = nj.simulate(nj.Sequential((1,), n=neuron), jnp.ones((5, 1, 1)), probes=["n.b"])
         >>> print(run.outputs.ravel(), run["n.b"].ravel()[:3])
         [1. 0. 1. 1. 1.] [0.5     0.375   0.78125]

@@ -114,9 +114,9 @@ class Sigma(Layer):
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.sigma_delta import Sigma
+        >>> from neurojax.chips import loihi
         >>> x = jnp.array([1.0, 0.0, -0.25]).reshape(3, 1, 1)
-        >>> print(nj.simulate(nj.Sequential((1,), n=Sigma()), x).outputs.ravel())
+        >>> print(nj.simulate(nj.Sequential((1,), n=loihi.Sigma()), x).outputs.ravel())
         [1.   1.   0.75]
     """
 
@@ -165,8 +165,8 @@ class Delta(AbstractDelta):
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.sigma_delta import Delta, Sigma
-        >>> net = nj.Sequential((1,), delta=Delta(threshold=0.5), sigma=Sigma())
+        >>> from neurojax.chips import loihi
+        >>> net = nj.Sequential((1,), delta=loihi.Delta(threshold=0.5), sigma=loihi.Sigma())
         >>> x = jnp.array([1.0, 1.25, 1.5, 1.5]).reshape(4, 1, 1)
         >>> run = nj.simulate(net, x, probes=["delta"])
         >>> print(run["delta"].ravel(), run.outputs.ravel())
@@ -238,8 +238,8 @@ class SigmaDelta(AbstractDelta):
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.sigma_delta import SigmaDelta
-        >>> net = nj.Sequential((1,), n=SigmaDelta(threshold=0.5, bias=-0.25))
+        >>> from neurojax.chips import loihi
+        >>> net = nj.Sequential((1,), n=loihi.SigmaDelta(threshold=0.5, bias=-0.25))
         >>> x = jnp.array([1.0, 0.25, 0.25, -2.0]).reshape(4, 1, 1)
         >>> print(nj.simulate(net, x).outputs.ravel())
         [ 0.75  0.    0.5  -1.25]
