@@ -9,7 +9,8 @@ from scipy.sparse.csgraph import connected_components
 
 ROOT = Path(__file__).parent.parent
 
-# What the modules of a folder must not import. Applications (the demo) stand on top of everything.
+# What the modules of a folder must not import. Applications (the demo, the exchange of file formats)
+# stand on top of everything.
 FORBIDDEN = {
     "neurojax": ("neurojax.converters", "neurojax.hardware"),
     "neurojax/layers": ("neurojax.neurons", "neurojax.chips", "neurojax.train"),
@@ -18,7 +19,7 @@ FORBIDDEN = {
     "converters": ("neurojax.hardware",),
     "hardware": ("neurojax.converters",),
 }
-APPLICATIONS = ("neurojax/demo",)
+APPLICATIONS = ("neurojax/demo", "neurojax/exchange.py")
 
 
 def name_of(path: Path) -> str:
