@@ -206,9 +206,8 @@ def populations():
     yield nj.Sequential((2, 3, 3), up=up, a=nj.LIF(tau=4.0, reset="zero", threshold=0.4))
 
 
-@pytest.mark.parametrize("timing", ["aligned", "chip"])
-@pytest.mark.parametrize("index", [0, 1])
-def test_mapped_networks_come_back(tmp_path, timing, index):
+@pytest.mark.parametrize(("index", "timing"), [(0, "chip"), (1, "aligned")])
+def test_mapped_networks_come_back(tmp_path, index, timing):
     net = list(populations())[index]
     mapped = map_network(net, timing=timing, exponent=0)
     again = saved(mapped, tmp_path / "x.net", timing=timing, round_biases=True)
