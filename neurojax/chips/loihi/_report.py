@@ -43,6 +43,7 @@ class Origin(NamedTuple):
     bias_error: float  # relative to the largest bias
     worst: float  # state steps that arrive in one step if all sources spike
     memory: float  # what an input in all steps adds up to in the current, relative to one step
+    fires_later: bool = False  # at v > threshold, where v >= threshold was wanted
     notes: tuple[str, ...] = ()
     network_notes: tuple[str, ...] = ()
 
@@ -114,6 +115,12 @@ def explain(mapped: MappedNetwork) -> Report:
             notes += _synapse_notes(part, row)
         notes += origin.notes
         notes += _neuron_notes(origin, chip)
+    later = [origin.name for origin in mapped.origins if origin.fires_later]
+    if later:
+        notes.append(
+            "fires at v > threshold, where the network does at v >= threshold, which differs in "
+            "ties: " + ", ".join(f"'{name}'" for name in later)
+        )
     total = sum(used.cores for used in use.values())
     notes += [note for origin in mapped.origins for note in origin.network_notes]
     if total > chip.cores:
@@ -217,9 +224,7 @@ def _neuron_notes(origin: Origin, chip: Any) -> list[str]:
     notes = []
     for what, error in (("current", origin.current_error), ("membrane", origin.voltage_error)):
         if error > 0.1:
-            change = (
-                "the leak is lost or is new" if math.isinf(error) else f"changed by {error:.0%}"
-            )
+            change = "is another altogether" if math.isinf(error) else f"changed by {error:.0%}"
             notes.append(
                 f"'{origin.name}': the time constant of the {what} {change} in rounding to steps "
                 "of 1 / 4096"

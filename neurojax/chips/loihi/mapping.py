@@ -452,7 +452,8 @@ def _build(
         bias_error=facts.get("bias_error", 0.0),
         worst=demand.largest_sum * s * (1 << STATE_SHIFT),
         memory=demand.memory,
-        notes=(*need.notes, *facts.get("notes", ())),
+        fires_later=facts.get("fires_later", False),
+        notes=need.notes,
     )
     return Made(layers, need.late, origin)
 
@@ -480,7 +481,6 @@ def _neuron(
         "current_error": _tau_error(need.current_lost, (du + 1) / FULL),
         "voltage_error": _tau_error(need.voltage_lost, dv / FULL),
     }
-    notes = []
     fields: dict[str, Any] = {"du": du, "dv": dv}
     on_grid = _keeps_grid(need, chip)
     if bias is not None:
@@ -496,13 +496,10 @@ def _neuron(
         vth = round_threshold(need.threshold * s, strict=need.strict, on_grid=on_grid)
         facts["threshold_steps"] = float(np.min(need.threshold * s))
         facts["vth_low"] = float(np.min(vth))
-        met = vth if need.strict or not on_grid else vth + 1
-        relative = np.abs(met / s - need.threshold) / need.threshold
+        relative = np.abs(vth / s - need.threshold) / need.threshold
         facts["threshold_error"] = 0.0 if on_grid else float(np.max(relative))
         fields["vth"] = vth
-        if not need.strict and not on_grid:
-            notes.append("fires at v > threshold, the network at v >= threshold")
-    facts["notes"] = notes
+        facts["fires_later"] = not need.strict and not on_grid
     values = {
         field: _parameter(value, field in need.arrays or field == "bias_mant")
         for field, value in fields.items()
@@ -535,8 +532,8 @@ def _tau_error(wanted: np.ndarray, lost: np.ndarray) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         before, after = (-1 / np.log1p(-np.minimum(x, 1)) for x in (wanted, lost))
         relative = np.abs(after / before - 1)
-    same = np.isclose(wanted, lost, rtol=0, atol=1e-12) | (before == after)
-    return float(np.max(np.where(same, 0.0, np.nan_to_num(relative, nan=np.inf))))
+    same = np.isclose(wanted, lost, rtol=0, atol=1e-12)
+    return float(np.max(np.where(same, 0.0, np.where(np.isnan(relative), np.inf, relative))))
 
 
 def _synapse_origin(

@@ -179,22 +179,15 @@ def check_cores(mapped: MappedNetwork, *, strict: bool) -> Iterator[Problem]:
     for name, use in cores(mapped).items():
         total += use.cores
         if not use.cores:
-            found, legal = {
-                "axons in": (
-                    f"one neuron alone receives {use.in_axons:,} axons",
-                    f"a core of {chip.name} takes {chip.in_axons_per_core:,}",
-                ),
-                "axons out": (
-                    f"one neuron alone sends to {use.out_axons:,} cores",
-                    f"a core of {chip.name} has {chip.out_axons_per_core:,} axons out",
-                ),
-            }.get(
-                use.bottleneck,
-                (
-                    f"the synapses of one neuron alone take {use.synapse_bits:,} bits",
-                    f"a core of {chip.name} has {chip.synapse_bits_per_core:,}",
-                ),
-            )
+            if use.bottleneck == "axons in":
+                found = f"one neuron alone receives {use.in_axons:,} axons"
+                legal = f"a core of {chip.name} takes {chip.in_axons_per_core:,}"
+            elif use.bottleneck == "axons out":
+                found = f"one neuron alone sends to {use.out_axons:,} cores"
+                legal = f"a core of {chip.name} has {chip.out_axons_per_core:,} axons out"
+            else:
+                found = f"the synapses of one neuron alone take {use.synapse_bits:,} bits"
+                legal = f"a core of {chip.name} has {chip.synapse_bits_per_core:,}"
             remedy = "use fewer input channels, a smaller kernel, groups, or neurons in between"
             yield Problem(name, found, legal, remedy)
     if strict and total > chip.cores:

@@ -16,7 +16,7 @@ Exponents here are >= 0: a negative one rounds the sum down, and a larger scale 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -148,16 +148,18 @@ def choose_scale(
                 f"the scale {scale:g} makes the threshold or the bias too large; at most "
                 f"{highest:.6g} is possible"
             )
-        return _made(weights, signs, bits, scale, exponent, errors, demand, chip)
-    best: dict[int, tuple[float, float]] = {}  # exponent: error, scale
+        exponents = errors.exponents(scale, chip, exponent)
+        return _made(weights, signs, bits, scale, exponents, errors, demand)
+    best: dict[int, tuple[float, float]] = {}  # exponent of the largest weights: error, scale
     for anchor, s in _candidates(demand, weights, signs, bits, highest, chip, exponent):
-        found = _total_error(s, exponent, errors, demand, chip)
+        found = _total_error(s, errors.exponents(s, chip, exponent, anchor), errors, demand)
         # Of equal ones the larger scale: states have more bits then.
         if anchor not in best or (found, -s) < (best[anchor][0], -best[anchor][1]):
             best[anchor] = found, s
     least = min(error for error, _ in best.values())
     anchor = min(e for e, (error, _) in best.items() if error <= least * TOLERANCE)
-    return _made(weights, signs, bits, best[anchor][1], exponent, errors, demand, chip)
+    exponents = errors.exponents(best[anchor][1], chip, exponent, anchor)
+    return _made(weights, signs, bits, best[anchor][1], exponents, errors, demand)
 
 
 def _sign_of(weight: np.ndarray) -> str:
@@ -296,15 +298,27 @@ class _WeightErrors:
             error += float(held @ held)
         return error * (step / steps) ** 2
 
-    def exponent_at(self, i: int, s: float, chip: LoihiSpec) -> int:
-        """The exponent with the least error: the first without clipping, or the one before."""
-        if not self.largest[i]:
-            return 0
-        low, high, _ = self.limits[i]
-        needed = math.ceil(math.log2(max(1e-30, s * self.largest[i] / max(-low, high))))
-        last = chip.weight_exponents[1]
-        options = sorted({min(max(0, needed + k), last) for k in (-1, 0, 1)})
-        return min(options, key=lambda e: self.at(i, s / 2.0**e))
+    def exponents(
+        self, s: float, chip: LoihiSpec, fixed: int | None, anchor: int | None = None
+    ) -> tuple[int, ...]:
+        """The exponents with the least error; that of the largest weights may be given."""
+        first = int(np.argmax(self.largest))
+
+        def one(i: int) -> int:
+            if fixed is not None:
+                return fixed
+            if anchor is not None and i == first:
+                return anchor
+            if not self.largest[i]:
+                return 0
+            low, high, _ = self.limits[i]
+            # The first without clipping, or one of its neighbours.
+            needed = math.ceil(math.log2(max(1e-30, s * self.largest[i] / max(-low, high))))
+            last = chip.weight_exponents[1]
+            options = sorted({min(max(0, needed + k), last) for k in (-1, 0, 1)})
+            return min(options, key=lambda e: self.at(i, s / 2.0**e))
+
+        return tuple(one(i) for i in range(len(self.weights)))
 
 
 def _blocks(values: np.ndarray, size: int = 1 << 15) -> Iterator[np.ndarray]:
@@ -314,12 +328,9 @@ def _blocks(values: np.ndarray, size: int = 1 << 15) -> Iterator[np.ndarray]:
 
 
 def _total_error(
-    s: float, exponent: int | None, errors: _WeightErrors, demand: Demand, chip: LoihiSpec
+    s: float, exponents: Sequence[int], errors: _WeightErrors, demand: Demand
 ) -> float:
-    squares = 0.0
-    for i in range(len(errors.weights)):
-        e = errors.exponent_at(i, s, chip) if exponent is None else exponent
-        squares += errors.at(i, s / 2.0**e)
+    squares = sum(errors.at(i, s / 2.0**e) for i, e in enumerate(exponents))
     total = squares / errors.total
     if demand.threshold is not None and not demand.on_grid:
         steps = np.asarray(demand.threshold, np.float64) * s
@@ -332,18 +343,14 @@ def _made(
     signs: tuple[str, ...],
     bits: int,
     scale: float,
-    exponent: int | None,
+    exponents: tuple[int, ...],
     errors: _WeightErrors,
     demand: Demand,
-    chip: LoihiSpec,
 ) -> Scaling:
-    def chosen(i: int) -> int:
-        return errors.exponent_at(i, scale, chip) if exponent is None else exponent
-
-    exponents = tuple(chosen(i) for i in range(len(weights)))
-    hold: Callable[[np.ndarray, int, str], np.ndarray] = lambda w, e, sign: round_weights(  # noqa: E731
-        w * (scale / 2.0**e), bits, sign
+    mantissas = tuple(
+        round_weights(w * (scale / 2.0**e), bits, sign)
+        for w, e, sign in zip(weights, exponents, signs, strict=True)
     )
-    mantissas = tuple(map(hold, weights, exponents, signs))
-    error = _total_error(scale, exponent, errors, demand, chip)
-    return Scaling(scale, exponents, signs, mantissas, error)
+    return Scaling(
+        scale, exponents, signs, mantissas, _total_error(scale, exponents, errors, demand)
+    )
