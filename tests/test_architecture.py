@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 ROOT = Path(__file__).parent.parent
 
-# What the modules of a folder must not import. Applications (the demo, the exchange of file formats)
+# What the modules of a folder must not import. Applications (the demo, the exchange of files)
 # stand on top of everything.
 FORBIDDEN = {
     "neurojax": ("neurojax.converters", "neurojax.hardware"),

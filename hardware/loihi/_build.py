@@ -308,7 +308,7 @@ def _maker(record: LayerRecord, shape: Shape) -> Any:
         return Linear.from_weights
     if len(shape) != 3:
         raise ValueError(f"it takes (channels, height, width), but what comes in has {shape}")
-    options = {key: _pair(fields[key]) for key in ("stride", "padding", "dilation")}
+    options: dict[str, Any] = {k: _pair(fields[k]) for k in ("stride", "padding", "dilation")}
     kernel = _pair(fields["kernelSize"])
     extra = _missing(kind, shape, _pair(fields["shape"][1:]), kernel, options)
     if kind in ("convT", "unpool"):

@@ -22,7 +22,7 @@ from neurojax.chips.loihi.synapse import Synapse
 from neurojax.hardware.loihi._neurons import IN_UNITS, ZOO, fields_of
 from neurojax.hardware.loihi._rules import READ_OUT
 from neurojax.hardware.loihi._weights import ILLEGAL, effective, fitting
-from neurojax.hardware.loihi.records import LayerRecord, stop
+from neurojax.hardware.loihi.records import LayerRecord, same, stop
 from neurojax.layers import (
     AvgPool1d,
     Chain,
@@ -88,7 +88,7 @@ def describe(
     _set_delays(network, opened, problems)
     _check_concat(network, opened, problems)
     stop(problems)
-    records = []
+    records: list[LayerRecord] = []
     for part in opened[1:]:
         if part.neuron is not None and part.neuron.get("sigma_output", False):
             # Without effect; slayer's layers share their parameters, and it writes them all.
@@ -166,8 +166,8 @@ def _add(
     elif isinstance(layer, Input):
         opened.append(_Open("input", _input(layer, in_shape), True, names=[name]))
     elif flat:
-        shape = np.array([out_shape[0], 1, 1], np.int64)
-        opened.append(_Open("flatten", {"shape": shape}, names=[name]))
+        fields = {"shape": _sizes([out_shape[0], 1, 1])}
+        opened.append(_Open("flatten", fields, names=[name]))
     elif isinstance(layer, Chain) and _is_average(layer):
         opened.append(_Open("average", {"shape": _sizes(out_shape)}, names=[name]))
     elif isinstance(layer, Synapse | ComplexSynapse):
@@ -216,14 +216,16 @@ def _input(layer: Input, shape: Sequence[int]) -> dict[str, Any]:
 def _synapse(
     name: str, layer: Synapse | ComplexSynapse, problems: _Problems
 ) -> tuple[str, dict[str, Any]]:
-    parts = [layer] if isinstance(layer, Synapse) else [layer.real, layer.imag]
-    names = ["weight"] if len(parts) == 1 else ["weight/real", "weight/imag"]
-    inner = [part.synapse for part in parts]
-    kind, fields = _window(inner[0])
-    if not kind or any(_window(other)[0] != kind for other in inner):
+    given = [layer] if isinstance(layer, Synapse) else [layer.real, layer.imag]
+    names = ["weight"] if len(given) == 1 else ["weight/real", "weight/imag"]
+    parts = [part for part in given if isinstance(part, Synapse)]
+    windows = [_window(part.synapse) for part in parts]
+    kind, fields = windows[0] if windows else ("", {})
+    alike = len(parts) == len(given) and all(same(window, windows[0]) for window in windows)
+    if not kind or not alike:
         problems.add(
             name,
-            f"{inner[0].describe()}: no layer of a .net file; there are dense, conv, convT, pool "
+            f"{layer.describe()}: no layer of a .net file; there are dense, conv, convT, pool "
             "and unpool ones, over images or vectors, with the same padding at both ends",
         )
         return "", {}

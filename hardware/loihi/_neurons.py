@@ -22,7 +22,7 @@ from neurojax.surrogate import Surrogate
 
 FULL = 1 << DECAY_BITS
 BIAS_EXPONENT = STATE_SHIFT  # biases of a file are weight steps
-EXPONENTS = {"spike_exp": STATE_SHIFT, "state_exp": STATE_SHIFT}  # netx' own
+EXPONENTS: dict[str, Any] = {"spike_exp": STATE_SHIFT, "state_exp": STATE_SHIFT}  # netx' own
 
 ACTIVATIONS = ("relu", "unit")
 """Those that are exact in integers, which are Lava's."""

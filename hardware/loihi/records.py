@@ -52,8 +52,8 @@ class LayerRecord(NamedTuple):
 class Kind(NamedTuple):
     """The fields of a type of layer or neuron."""
 
-    needed: Mapping[str, Rule]
-    more: Mapping[str, Rule]  # may be missing
+    needed: dict[str, Rule]
+    more: dict[str, Rule]  # may be missing
     ignored: tuple[str, ...] = ()  # of no meaning for what is computed
 
 
@@ -182,7 +182,7 @@ def _layer(
         problems.append(f"{where} has no field 'type'")
         return None
     kind = _word(fields["type"], f"{where}, field 'type'", problems)
-    if kind not in LAYERS:
+    if kind is None or kind not in LAYERS:
         known = ", ".join(LAYERS)
         if kind is not None:
             problems.append(f"{where}: type is '{kind}'; it must be one of {known}")
@@ -217,7 +217,7 @@ def _neuron(
         return None
     kind = _word(fields["type"], f"{where}, field 'type'", problems)
     kind = RENAMED.get(kind or "", kind)
-    if kind not in NEURONS:
+    if kind is None or kind not in NEURONS:
         if kind is not None:
             known = ", ".join([*NEURONS, *RENAMED])
             problems.append(f"{where}: type is '{kind}'; it must be one of {known}")
@@ -290,7 +290,8 @@ def _fit(
         problems.append(f"{where}: field '{name}' is {found}; it must be {legal}")
 
     count = len(problems)
-    weights = [name for name in ("weight", "weight/real", "weight/imag") if name in values]
+    names: list[str] = ["weight", "weight/real", "weight/imag"]
+    weights = [name for name in names if name in values]
     outputs = 0
     if kind == "input":
         _fit_input(values, wrong)
