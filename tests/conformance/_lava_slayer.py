@@ -131,20 +131,31 @@ def normalised(case: Case) -> Iterator[Result]:
     case.equal("bias", -quantise_8bit(norm.mean, descale=True))
     if "weight_exp" in case:
         case.equal("weight_exp", norm.exponent)
-    neuron = slayer.cuba_neuron(
-        threshold=threshold, current_decay=current, voltage_decay=voltage, norm=norm
+    neuron = _as_there(
+        slayer.cuba_neuron(threshold=threshold, current_decay=current, voltage_decay=voltage)
     )
     x = first(case["x"])
-    run = evaluate(nj.Sequential(x.shape[2:], n=_as_there(neuron)), x, probes=["n.i", "n.v"]).run
+    network = nj.Sequential(x.shape[2:], n=dataclasses.replace(neuron, norm=norm))
+    run = evaluate(network, x, probes=["n.i", "n.v"]).run
     shown = jax.vmap(jax.vmap(lambda i: norm.step(None, i)[1]))(run["n.i"])
-    case.equal("current_eval", last(shown))
-    case.equal("voltage_eval", last(run["n.v"]))
-    if "spike_eval" in case:
-        case.equal("spike_eval", last(run.outputs))
-    training = [name for name in case.arrays if name.endswith("_train")]
-    if training:
-        case.leave_out("norms in training", *training)
+    _stages(case, "eval", shown, run)
+    if "current_train" in case:
+        # The statistics are those of the whole sequence: first all currents, then all membranes.
+        empty = ShiftNorm(jnp.zeros_like(norm.mean), None if norm.var is None else jnp.zeros(1))
+        shown, learned = empty.trained(run["n.i"], axis=2)
+        behind = nj.Sequential(x.shape[2:], n=dataclasses.replace(neuron, current_decay=1.0))
+        _stages(case, "train", shown, evaluate(behind, shown, probes=["n.v"]).run)
+        for name in ("mean", "var"):
+            if f"running_{name}" in case:
+                case.equal(f"running_{name}", getattr(learned, name), rtol=FLOAT)
     yield from case.results("slayer_cuba_norm")
+
+
+def _stages(case: Case, phase: str, currents: jax.Array, run: nj.Run) -> None:
+    values = {"current": currents, "voltage": run["n.v"], "spike": run.outputs}
+    for name, value in values.items():
+        if f"{name}_{phase}" in case:
+            case.equal(f"{name}_{phase}", last(value))
 
 
 # Blocks
