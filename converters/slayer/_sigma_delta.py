@@ -85,8 +85,8 @@ def sigma_delta_neuron(
     surrogate=...)` gives the gradients of the equations.
 
     Args:
-        threshold: Cut to a multiple of 1 / scale; an array is learned. (slayer cuts it only once:
-            what it has learned is not what it exports.)
+        threshold: Cut to a multiple of 1 / scale; an array is learned. (slayer trains on with an
+            uncut one, and cuts what it has learned when it exports it.)
         activation: `torch.nn.functional.relu` or another function whose name is known here
             (`relu`, `leaky_relu`), the name itself, or a layer.
         tau_grad, scale_grad: Width and height of the pulse for the gradient to the threshold.

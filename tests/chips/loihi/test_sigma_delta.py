@@ -514,7 +514,7 @@ def test_thresholds_of_channels():
     thresholds = jnp.array([0.1, 0.5, 2.0]).reshape(3, 1, 1)
     both = run(SigmaDelta(threshold=thresholds), x).outputs
     for channel, threshold in enumerate((0.1, 0.5, 2.0)):
-        one = run(SigmaDelta(threshold=threshold), x[:, :, [channel]]).outputs
+        one = run(SigmaDelta(threshold=jnp.float32(threshold)), x[:, :, [channel]]).outputs
         assert (both[:, :, [channel]] == one).all()
 
 
