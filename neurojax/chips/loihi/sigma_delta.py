@@ -108,9 +108,9 @@ class Sigma(Layer):
     the nearest float32. Integers count in their own unit, see `SigmaDelta`.
 
     Args:
+        scale: Weight steps per unit; None: the sums are integers of the chip.
         count_overflow: Count in the state `overflow` the time steps in which the sum left 24 bits
             (of 64 scale^2 steps a unit).
-        scale: Weight steps per unit; None: the sums are integers of the chip.
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj

@@ -289,6 +289,22 @@ def test_sigma_delta_in_integers(variant, threshold, bias, size, seed):
     assert ((result["n.v"] == np.cumsum(x, axis=0)) | ~exact).all()
 
 
+def test_keep_rounding_is_lavas_corrected_model():
+    """Written as it is there: what was sent is what the next difference is taken from."""
+    rng = np.random.default_rng(4)
+    x = rng.integers(-300, 301, (50, 2, NEURONS))
+    act, expected = np.zeros_like(x[0]), []
+    for v in np.cumsum(x, axis=0):
+        d = np.maximum(v + (5 << 7), 0) - act
+        message = np.where(np.abs(d) >= 3 << 7, d, 0) >> 4
+        act = act + (message << 4)
+        expected.append(message)
+    neuron = SigmaDelta(threshold=3, bias=5, spike_exp=3, state_exp=4, keep_rounding=True)
+    assert (run(neuron, jnp.float32(x)).outputs == np.stack(expected)).all()
+    lossy = dataclasses.replace(neuron, keep_rounding=False)
+    assert (run(lossy, jnp.float32(x)).outputs != np.stack(expected)).any()
+
+
 def test_overflow_is_counted():
     x = jnp.array([1 << 22, 1 << 22, 0, -1, -(1 << 24), 0], jnp.float32).reshape(6, 1, 1)
     neuron = SigmaDelta(threshold=1, activation="unit", spike_exp=0, count_overflow=True)
