@@ -164,7 +164,7 @@ class LIF(Layer):
                     f"LIF: {name} is {value!r}; give a number (a constant) or an array "
                     "(a parameter)"
                 )
-            if isinstance(value, Constant) and not (low <= value <= high and value == int(value)):
+            if isinstance(value, Constant) and not (low <= value <= high and value.is_integer()):
                 raise ValueError(
                     f"LIF: {name} is {value:g}; it must be a whole number within {low}..{high}: "
                     + REMEDY[name]
@@ -199,18 +199,16 @@ class LIF(Layer):
 
     def init(self, in_shape: Shape) -> LIFState:
         count = jnp.zeros(in_shape) if self.count_overflow else None
+        interval = self.reset_interval
         return LIFState(
             u=jnp.zeros(in_shape),
             v=jnp.zeros(in_shape),
             refractory=jnp.zeros(in_shape) if self.refractory > 1 else None,
-            restart=None if self.reset_interval is None else jnp.float32(self._first_restart()),
+            # Time steps count from 1.
+            restart=None if interval is None else jnp.float32((self.reset_offset - 1) % interval),
             wrapped=count,
             saturated=count,
         )
-
-    def _first_restart(self) -> int:
-        assert self.reset_interval is not None
-        return (self.reset_offset - 1) % self.reset_interval
 
     def prepare(self, key: PRNGKeyArray | None) -> LIF:
         """The neuron with the integers that the chip can store."""
@@ -238,7 +236,7 @@ class LIF(Layer):
             left = jnp.maximum(refractory - 1, 0)
             refractory = jnp.where(fired, float(self.refractory - 1), left)
         wrapped, saturated = state.wrapped, state.saturated
-        if self.count_overflow:
+        if wrapped is not None and saturated is not None:
             wrapped = wrapped + (turns + more != 0)
             over = jnp.abs(lax.stop_gradient(h)) > LARGEST
             saturated = saturated + (over if silent is None else over & ~silent)
@@ -255,13 +253,15 @@ class LIF(Layer):
 
     def _restarted(self, state: LIFState) -> LIFState:
         """The state that a step begins with: all zero where an interval of `LIFReset` ends."""
-        if self.reset_interval is None:
+        if self.reset_interval is None or state.restart is None:
             return state
         begins = state.restart < 1
-        restart = jnp.where(begins, float(self.reset_interval), state.restart) - 1
-        zero = lambda n: None if n is None else jnp.where(begins, 0, n)  # noqa: E731
-        u, v, refractory = zero(state.u), zero(state.v), zero(state.refractory)
-        return state._replace(u=u, v=v, refractory=refractory, restart=restart)
+        return state._replace(
+            u=jnp.where(begins, 0, state.u),
+            v=jnp.where(begins, 0, state.v),
+            refractory=None if state.refractory is None else jnp.where(begins, 0, state.refractory),
+            restart=jnp.where(begins, float(self.reset_interval), state.restart) - 1,
+        )
 
     def _end(self, h: Array, silent: Array | None) -> tuple[Array, Array, Array | None]:
         """Membrane and output at the end of a step, and where there was a spike of either sign."""
