@@ -27,11 +27,13 @@ from neurojax.chips.loihi.quantise import (
     quantised as quantised,
     step_quantise as step_quantise,
 )
+from neurojax.chips.loihi.real import to_real as to_real
 from neurojax.chips.loihi.resonator import (
     RF as RF,
     RFIzhikevich as RFIzhikevich,
     RFState as RFState,
 )
+from neurojax.chips.loihi.resources import Use as Use, cores as cores
 from neurojax.chips.loihi.sigma_delta import (
     Delta as Delta,
     Sigma as Sigma,
