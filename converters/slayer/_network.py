@@ -9,7 +9,7 @@ from typing import Any
 from neurojax._graph import Edge
 from neurojax._layer import Layer, Shape
 from neurojax._network import Network, Provenance
-from neurojax.converters._registry import convert, converter_of, kind_of, nearest_kind
+from neurojax.converters._registry import Converted, convert, converter_of, kind_of, nearest_kind
 
 
 def from_blocks(
@@ -22,8 +22,9 @@ def from_blocks(
     `[time, batch, channels, ...]`: `jnp.moveaxis(x, -1, 0)`, and `jnp.moveaxis(y, 0, -1)` back.
 
     Args:
-        blocks: Blocks in order, or by name. Modules of other libraries that are known may be among
-            them, if they make no difference between axes.
+        blocks: Blocks in order, or by name: modules of slayer, or what `dense` and its neighbours
+            made. Modules of other libraries that are known may be among them, if they make no
+            difference between axes.
         input_shape: Shape of the input, without time and batch.
         name: What the names of layers begin with: `blocks.0.neuron`.
 
@@ -42,8 +43,9 @@ def from_blocks(
     problems: list[str] = []
     shape: Shape | None = tuple(input_shape)
     for key, block in named:
-        path, source = f"{name}.{key}", kind_of(type(block))
-        if converter_of(block) is None:
+        path, made = f"{name}.{key}", isinstance(block, Mapping)
+        source = "slayer" if made else kind_of(type(block))
+        if not made and converter_of(block) is None:
             near = nearest_kind(block)
             problems.append(
                 f"{path}: {source} is not known" + (f"; nearest: {near}" if near else "")
@@ -52,7 +54,7 @@ def from_blocks(
         if shape is None:  # what comes in is not known any more
             continue
         try:
-            converted = convert(block, shape)
+            converted = Converted(block) if made else convert(block, shape)
             for part, layer in converted.layers.items():
                 label = f"{path}.{part}" if part else path
                 layers[label], shape = layer, layer.out_shape(shape)

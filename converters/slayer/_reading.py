@@ -148,19 +148,23 @@ def read_norm(module: Any, scale: int, largest: int) -> ShiftNorm | None:
     )
 
 
+def surrogate_of(function: Any) -> tuple[Surrogate, tuple[str, ...]]:
+    """The surrogate that SpikingJelly's stands for, or one of ours; and notes."""
+    if isinstance(function, Surrogate):
+        return function, ()
+    if not getattr(function, "spiking", True):
+        raise ValueError("its surrogate has spiking=False, so it emits no spikes; set it to True")
+    try:
+        params = dict(getattr(function, "_sg_params", {}))
+        return by_name(f"spikingjelly.{type(function).__name__}", **params), ()
+    except (ValueError, TypeError):
+        return Sigmoid(4.0), (f"the surrogate {function!r} is not known; Sigmoid(4) stands for it",)
+
+
 def read_node(module: Any) -> tuple[CUBA, tuple[str, ...]]:
     """The neuron of `lava_exchange.CubaLIFNode`, and notes on it."""
     learned = bool(module.requires_grad)
-    surrogate: Surrogate = Sigmoid(4.0)
-    notes: tuple[str, ...] = ()
-    function = module.surrogate_function
-    try:
-        params = dict(getattr(function, "_sg_params", {}))
-        surrogate = by_name(f"spikingjelly.{type(function).__name__}", **params)
-    except (ValueError, TypeError):
-        notes = (f"the surrogate {function!r} is not known; Sigmoid(4) stands for it",)
-    if not getattr(function, "spiking", True):
-        raise ValueError("its surrogate has spiking=False, so it emits no spikes; set it to True")
+    surrogate, notes = surrogate_of(module.surrogate_function)
     neuron = cuba_lif_node(
         current_decay=_node_decay(module.current_decay, learned),
         voltage_decay=_node_decay(module.voltage_decay, learned),
