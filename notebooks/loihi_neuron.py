@@ -31,8 +31,8 @@ from tempfile import mkdtemp
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
 
 import neurojax as nj
 from neurojax.chips import loihi
@@ -88,21 +88,19 @@ membranes = {name: np.asarray(run["neuron.v"][:, 0, 0]) / unit[name] for name, r
 
 # %%
 def draw(membranes, spikes):
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
-    for name, v in membranes.items():
-        above.plot(v, label=name, lw={"float": 3}.get(name, 1), alpha=0.8)
+    figure, (above, below) = plt.subplots(
+        2, 1, figsize=(9, 5), sharex=True, height_ratios=[2, 1], layout="constrained"
+    )
+    for color, (name, v) in zip(("lightgrey", "C0", "C3"), membranes.items(), strict=True):
+        above.plot(v, color=color, lw=4 if name == "float" else 1, label=name)
+        above.plot(spikes[name], np.full(len(spikes[name]), 1.08), "|", color=color, ms=10)
+        if name != "float":
+            below.plot(1000 * (v - membranes["float"]), color=color, lw=1)
     above.axhline(1.0, color="grey", ls="--", lw=1)
-    above.set_ylabel("membrane, after the reset")
-    above.legend(loc="upper left", ncols=3)
-    for name in ("quantised", "bit-accurate"):
-        below.plot(membranes[name] - membranes["float"], label=f"{name} - float")
-    below.set_ylabel("difference")
+    above.set_ylabel("membrane after the reset\n(ticks above: spikes)")
+    below.set_ylabel("difference from float\n(1/1000)")
     below.set_xlabel("time step")
-    below.legend(loc="upper left", ncols=2)
-    for row, times in enumerate(spikes.values()):
-        above.scatter(times, np.full(len(times), 1.1 + 0.08 * row), marker="|", color=f"C{row}")
-    return figure
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
 
 
 spikes = {name: np.flatnonzero(run.outputs) for name, run in runs.items()}
@@ -137,13 +135,10 @@ for steps in (16, 32, 64, 128, 256, scale):
     )
 
 # %%
-figure = Figure(figsize=(6, 3), layout="constrained")
-axes = figure.subplots()
-axes.loglog(list(wrong), list(wrong.values()), "o-")
+_, axes = plt.subplots(figsize=(6, 3), layout="constrained")
+axes.semilogx(list(wrong), [100 * share for share in wrong.values()], "o-", base=2)
 axes.set_xlabel("weight steps per unit")
 axes.set_ylabel("spikes missing or additional,\nshare of all")
-figure
-
 # %% [markdown]
 # ## Where 24 bits end
 #
