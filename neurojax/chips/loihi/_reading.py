@@ -8,6 +8,7 @@ them are found.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -27,7 +28,8 @@ from neurojax.chips.loihi._lowering import (
     into_linear,
     why_not_into_kernel,
 )
-from neurojax.chips.loihi.alif import ALIF
+from neurojax.chips.loihi._neuron import AbstractNeuron
+from neurojax.chips.loihi.complex_synapse import ComplexSynapse
 from neurojax.chips.loihi.cuba import CUBA
 from neurojax.chips.loihi.pool import PerChannel
 from neurojax.layers import (
@@ -54,7 +56,7 @@ from neurojax.layers import (
 from neurojax.neurons import IAF, LI, LIF, CubaIAF, CubaLI, CubaLIF
 from neurojax.quantise import Quantised
 
-NEURONS = (LIF, IAF, CubaLIF, CubaIAF, LI, CubaLI, CUBA, ALIF)
+NEURONS = (LIF, IAF, CubaLIF, CubaIAF, LI, CubaLI, CUBA, AbstractNeuron)
 CONVOLUTIONS = (Conv1d, Conv2d)
 TRANSPOSED = (ConvTranspose1d, ConvTranspose2d)
 SYNAPSES = (Linear, *CONVOLUTIONS, *TRANSPOSED)
@@ -62,7 +64,7 @@ DROPPED = (Dropout, BatchDropout, Identity)
 SUPPORTED = (
     "Linear, Conv1d/2d, ConvTranspose1d/2d, average and sum pools, Flatten, Reshape, Dropout, "
     "Identity, Scale, BatchNorm, Delay, Recurrent, Add, Concat, and the neurons LIF, IAF, CubaLIF, "
-    "CubaIAF, LI, CubaLI, loihi.CUBA and loihi.ALIF"
+    "CubaIAF, LI, CubaLI, loihi.CUBA, loihi.ALIF and loihi's resonators"
 )
 
 
@@ -80,6 +82,7 @@ class Part:
     bias: np.ndarray | None = None  # of the output's first axis
     made_of: list[str] = field(default_factory=list)
     feedback: bool = False  # within a Recurrent
+    owner: str = ""  # of one half of a ComplexSynapse, "owner.real" or "owner.imag"
 
 
 @dataclass
@@ -224,7 +227,11 @@ class _Reader:
             self.result.dropped.append(name)
             return flow
         if isinstance(layer, SYNAPSES):
-            return self.synapses(name, layer, flow)
+            part, flow = self.synapses(name, layer, flow, self.network.out_shape(name))
+            self.node(name, flow)
+            return Flow(name, part.out_shape, (part,))
+        if isinstance(layer, ComplexSynapse):
+            return self.halves(name, layer, flow)
         if isinstance(layer, Pool):
             return self.pool(name, layer, flow)
         if isinstance(layer, Scale):
@@ -350,8 +357,22 @@ class _Reader:
             "put neurons behind the pool, or pad neither of the two",
         )
 
-    def synapses(self, name: str, layer: Any, flow: Flow) -> Flow:
+    def halves(self, name: str, layer: ComplexSynapse, flow: Flow) -> Flow:
+        """Synapses with complex weights, as two groups."""
         out = self.network.out_shape(name)
+        parts, after = [], flow
+        for half in ("real", "imag"):
+            synapse = _plain(getattr(layer, half))
+            if not isinstance(synapse, SYNAPSES):
+                self.unsupported(name, synapse)
+                return Flow(name, out, ())
+            part, after = self.synapses(name, synapse, flow, out[1:])
+            parts.append(dataclasses.replace(part, name=f"{name}.{half}", owner=name))
+        self.node(name, after)
+        return Flow(name, out, tuple(parts))
+
+    def synapses(self, name: str, layer: Any, flow: Flow, out: Shape) -> tuple[Part, Flow]:
+        """Synapses with all that is to go into them, and where their input comes from."""
         if flow.parts is not None:
             self.problem(
                 name,
@@ -360,19 +381,19 @@ class _Reader:
                 "put neurons between the two, or multiply their weights into one layer",
             )
         weight = np.asarray(layer.weight, np.float64) * flow.factor
-        made, shape = layer, flow.shape
+        made, via = layer, flow.via
         if flow.pools and flow.parts is None:
-            shape = flow.map_shape
             made, weight = self.with_pools(name, layer, weight, flow)
-            if flow.flat or isinstance(layer, Linear):
+            if isinstance(layer, Linear):
                 flow = self.flattened(flow)
-                shape = flow.shape
-        part = _part(name, made, shape, weight, out=out)
+                via = flow.via
+            else:
+                flow = flow._replace(shape=flow.map_shape)
+        part = _part(name, made, flow.shape, weight, out=out)
         if layer.bias is not None:
             part.bias = np.asarray(layer.bias, np.float64)
-        part.made_of = [*flow.via, name]
-        self.node(name, flow)
-        return Flow(name, out, (part,))
+        part.made_of = [*via, name]
+        return part, flow
 
     def flattened(self, flow: Flow) -> Flow:
         """The flow with its Flatten acting before the pools."""
@@ -382,13 +403,9 @@ class _Reader:
         return flow._replace(
             layer=name,
             recurrent=False,
-            shape=self.result_shape(flow.map_shape),
+            shape=(math.prod(flow.map_shape),),
             via=tuple(n for n in flow.via if n != name),
         )
-
-    @staticmethod
-    def result_shape(shape: Shape) -> Shape:
-        return (int(np.prod(shape)),)
 
     def with_pools(
         self, name: str, layer: Any, weight: np.ndarray, flow: Flow
@@ -457,7 +474,8 @@ class _Reader:
             return flow._replace(factor=flow.factor * float(single[0]), via=(*flow.via, name))
         by_output = per_output(values, flow.shape)
         for part in flow.parts:
-            if by_output is None or (single.size != 1 and part.out_axis is None):
+            direct = part.out_axis is not None and part.out_shape == flow.shape
+            if single.size != 1 and (by_output is None or not direct):
                 self.problem(
                     name,
                     "a factor that differs within a channel",
@@ -465,7 +483,7 @@ class _Reader:
                     "use one factor for a channel",
                 )
                 break
-            times_output(part, by_output if single.size != 1 else single)
+            times_output(part, single if by_output is None or single.size == 1 else by_output)
             part.made_of.append(name)
         return flow
 

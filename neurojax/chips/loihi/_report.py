@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurojax._layer import Layer
+from neurojax._network import Network
 from neurojax._table import shape_text
 from neurojax.chips._mapped import MappedNetwork, Report
 from neurojax.chips.loihi.lif import LIF
@@ -27,7 +29,7 @@ class SynapseOrigin(NamedTuple):
     largest_error: float
     vanished: int  # weights that were not 0 and are
     clipped: int  # weights beyond the largest mantissa
-    count: int
+    size: int
 
 
 class Origin(NamedTuple):
@@ -93,12 +95,10 @@ def explain(mapped: MappedNetwork) -> Report:
     notes: list[str] = []
     for origin in mapped.origins:
         layer = network[origin.name]
-        last = len(origin.synapses) - 1  # feedback comes last
         neuron = layer.neuron if isinstance(layer, Recurrent) else layer
         for i, part in enumerate(origin.synapses):
-            synapse = (
-                layer.synapse if i == last and isinstance(layer, Recurrent) else network[part.name]
-            )
+            feedback = isinstance(layer, Recurrent) and i == len(origin.synapses) - 1  # the last
+            synapse = layer.synapse if feedback else _synapse(network, part.name)
             assert isinstance(synapse, Synapse)
             row = _synapse_row(origin, part, synapse)
             row |= _neuron_row(origin, neuron) if i == 0 else dict.fromkeys(_NEURON_COLUMNS)
@@ -137,6 +137,14 @@ def explain(mapped: MappedNetwork) -> Report:
     return Report(title, tuple(rows), (SYNAPSES, NEURONS, CORES), tuple(notes))
 
 
+def _synapse(network: Network, name: str) -> Layer:
+    """Synapses by name, or one half of complex ones."""
+    if name in network:
+        return network[name]
+    owner, half = name.rsplit(".", 1)
+    return getattr(network[owner], half)
+
+
 _USE = ("cores", "neurons_per_core", "in_axons", "out_axons", "bottleneck")
 _NEURON_COLUMNS = tuple(column for column, _ in NEURONS.values())
 
@@ -163,7 +171,7 @@ def _synapse_row(origin: Origin, part: SynapseOrigin, synapse: Synapse) -> dict[
         "largest_error": part.largest_error,
         "vanished": part.vanished,
         "clipped": part.clipped,
-        "count": part.count,
+        "count": part.size,
         "error": origin.error,
     }
 
@@ -204,17 +212,17 @@ def _synapse_notes(part: SynapseOrigin, row: dict[str, Any]) -> list[str]:
         notes.append(f"ALL WEIGHTS OF '{part.name}' ARE 0: nothing passes this layer")
     elif part.vanished:
         notes.append(
-            f"'{part.name}': {part.vanished:,} of {part.count:,} weights are too small for the "
+            f"'{part.name}': {part.vanished:,} of {part.size:,} weights are too small for the "
             "scale and became 0"
         )
     if part.clipped:
         notes.append(
-            f"CLIPPED: {part.clipped:,} of {part.count:,} weights of '{part.name}' are beyond the "
+            f"CLIPPED: {part.clipped:,} of {part.size:,} weights of '{part.name}' are beyond the "
             f"largest mantissa; the largest error is {part.largest_error:.3g}"
         )
     if row["beyond"]:
         notes.append(
-            f"'{part.name}': {row['beyond']:,} of {part.count:,} weights have left the range since "
+            f"'{part.name}': {row['beyond']:,} of {part.size:,} weights have left the range since "
             "the mapping and are held at its ends"
         )
     return notes

@@ -11,7 +11,7 @@ References:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -25,9 +25,12 @@ from neurojax._simulate import simulate
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
 from neurojax.chips._surrogate import InSteps
 from neurojax.chips.loihi._neuron import AbstractNeuron
+from neurojax.chips.loihi._phase import PhaseExponential
 from neurojax.chips.loihi._reading import Part, Population, Reading, per_output, read, times_output
 from neurojax.chips.loihi._report import Origin, SynapseOrigin, explain
+from neurojax.chips.loihi._resonator import AbstractResonator
 from neurojax.chips.loihi._wanted import Options, Wanted, wanted
+from neurojax.chips.loihi.complex_synapse import ComplexSynapse
 from neurojax.chips.loihi.lif import LIF
 from neurojax.chips.loihi.resources import check_cores
 from neurojax.chips.loihi.scales import (
@@ -39,7 +42,7 @@ from neurojax.chips.loihi.scales import (
     round_decay,
     round_threshold,
 )
-from neurojax.chips.loihi.spec import STATE_SHIFT, WEIGHT_BITS, LoihiSpec, spec
+from neurojax.chips.loihi.spec import STATE_BITS, STATE_SHIFT, WEIGHT_BITS, LoihiSpec, spec
 from neurojax.chips.loihi.synapse import Synapse
 from neurojax.chips.loihi.weights import MantissaRange, mantissa_range
 from neurojax.layers import Delay, Recurrent
@@ -84,9 +87,9 @@ def map(
 
     Args:
         network: Linear, convolutions, pools and the like with LIF, IAF, CubaLIF, CubaIAF,
-            `loihi.CUBA` or `loihi.ALIF` neurons, and LI or CubaLI as read-outs; branches and
-            recurrence are possible. Its inputs are spikes (or integers). Call it outside of `jit`:
-            the parameters must be known.
+            `loihi.CUBA`, `loihi.ALIF` or loihi's resonators, and LI or CubaLI as read-outs;
+            branches and recurrence are possible. Its inputs are spikes (or integers). Call it
+            outside of `jit`: the parameters must be known.
         device: `"loihi1"`, `"loihi2"`, or a `LoihiSpec`.
         timing: `"aligned"`: no delays, so that outputs compare with those of the network in every
             time step. `"chip"`: one step of delay in front of each synapse, as the chip has it; the
@@ -182,7 +185,8 @@ def overflow(mapped: MappedNetwork, inputs: Any) -> dict[str, dict[str, int]]:
         {'out': {'wrapped': 0, 'saturated': 953, 'of': 3000}}
     """
     network = mapped.network
-    counting, where = {}, {}
+    counting: dict[str, Layer] = {}
+    where: dict[str, Callable[[Any], Any]] = {}
     for name in network.names:
         layer = network[name]
         if isinstance(layer, LIF):
@@ -295,17 +299,23 @@ def _of_zoo(population: Population, problems: list[Problem]) -> Wanted | None:
             f"{type(neuron).__name__} has none",
             "feed it from an input that always spikes",
         ),
-        (neuron.norm is not None, "a norm", "the chip's neurons have none", "use norm=None"),
+        (
+            any(getattr(neuron, f"{part}norm", None) for part in ("", "real_", "imag_")),
+            "a norm",
+            "the chip's neurons have none",
+            "use norm=None",
+        ),
         (neuron.graded, "graded spikes", "spikes are 0 or 1 so far", "use graded=False"),
     ):
         if bad:
             problems.append(Problem(population.name, found, legal, remedy))
             return None
-    lost = lambda field: np.asarray(getattr(neuron, field), np.float64)  # noqa: E731
+    # What limits the headroom: the current, or the length of a complex state.
+    lost = neuron.decay if isinstance(neuron, AbstractResonator) else neuron.current_decay
     return Wanted(
-        current_lost=lost("current_decay"),
-        voltage_lost=lost("voltage_decay"),
-        threshold=np.asarray(neuron.threshold, np.float64),
+        current_lost=np.asarray(lost, np.float64),
+        voltage_lost=np.full((), 0.5),
+        threshold=None if neuron.threshold is None else np.asarray(neuron.threshold, np.float64),
         surrogate=neuron.surrogate,
         scale=float(neuron.scale),
     )
@@ -428,6 +438,9 @@ def _build(
     ):
         held = part.build(jnp.asarray(mantissas, jnp.float32))
         layers[part.name] = Synapse(held, exponent=e, bits=choices.weight_bits, sign=sign)
+    for owner in {part.owner for part in population.parts if part.owner}:
+        real, imag = (layers.pop(f"{owner}.{half}") for half in ("real", "imag"))
+        layers[owner] = ComplexSynapse(real, imag)
     if population.recurrent:
         feedback = next(part for part in population.parts if part.feedback)
         neuron = Recurrent(neuron, layers.pop(feedback.name))
@@ -466,8 +479,12 @@ def _zoo(neuron: Any, need: Wanted, choices: Choices) -> Layer:
         for field in neuron.thresholds
         if getattr(neuron, field) is not None
     }
-    surrogate = choices.surrogate or InSteps(need.surrogate, need.scale)
-    return dataclasses.replace(neuron, scale=1, surrogate=surrogate, **steps)
+    surrogate: Surrogate = InSteps(need.surrogate, need.scale)
+    if isinstance(need.surrogate, PhaseExponential):  # it has two derivatives, and says how
+        surrogate = dataclasses.replace(need.surrogate, scale=need.surrogate.scale * need.scale)
+    if isinstance(neuron, AbstractResonator):
+        steps["bits"] = STATE_BITS
+    return dataclasses.replace(neuron, scale=1, surrogate=choices.surrogate or surrogate, **steps)
 
 
 def _neuron(
@@ -552,7 +569,7 @@ def _synapse_origin(
         largest_error=float(np.max(off, initial=0)),
         vanished=int(np.sum((part.weight != 0) & (mantissas == 0))),
         clipped=int(np.sum((wanted_steps > high + step / 2) | (wanted_steps < low - step / 2))),
-        count=part.weight.size,
+        size=part.weight.size,
     )
 
 

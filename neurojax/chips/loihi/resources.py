@@ -26,6 +26,7 @@ import numpy as np
 from neurojax._layer import Layer, Shape
 from neurojax._network import Network
 from neurojax.chips._mapped import MappedNetwork, Problem
+from neurojax.chips.loihi.complex_synapse import ComplexSynapse
 from neurojax.chips.loihi.pool import PerChannel
 from neurojax.chips.loihi.spec import LoihiSpec
 from neurojax.chips.loihi.synapse import Synapse
@@ -36,6 +37,8 @@ from neurojax.layers import (
     ConvTranspose2d,
     Recurrent,
 )
+
+SYNAPSES = (Synapse, ComplexSynapse)
 
 BLOCK = 64
 """Most synapses in a block of a list, and the bits of the memory's word."""
@@ -120,7 +123,7 @@ def cores(mapped: MappedNetwork) -> dict[str, Use]:
             for other in populations
             if other in result and name in _sources(network, other)
         )
-        result[name] = place(network.in_shape(name), fans, chip, targets=targets)
+        result[name] = place(network.out_shape(name), fans, chip, targets=targets)
     return {name: result[name] for name in populations}
 
 
@@ -156,7 +159,7 @@ def place(shape: Shape, fans: list[Fan], chip: LoihiSpec, *, targets: int = 0) -
         alone[what] = int(count[ok].min()) if ok.any() else math.inf
     bottleneck = max(alone, key=lambda what: alone[what])
     if fits.any():
-        i = min(np.flatnonzero(fits), key=lambda k: (count[k], axons[k] + bits[k] / 256))
+        i = min(np.flatnonzero(fits).tolist(), key=lambda k: (count[k], axons[k] + bits[k] / 256))
         total = int(count[i])
     else:
         i, total = 0, 0  # the smallest tile: one neuron
@@ -242,7 +245,7 @@ def _synapses(network: Network, population: str) -> Iterator[str]:
         name = names.pop()
         if name in network.inputs:
             continue
-        if isinstance(network[name], Synapse):
+        if isinstance(network[name], SYNAPSES):
             yield name
         else:
             names += [edge.source for edge in network.incoming(name)]
@@ -267,15 +270,20 @@ def _moves(layer: Layer) -> bool:
 
 
 def _fans(network: Network, population: str) -> Iterator[Fan]:
-    shape = network.in_shape(population)
+    shape = network.out_shape(population)
     for name in _synapses(network, population):
         synapse = network[name]
-        assert isinstance(synapse, Synapse)
-        yield _fan(synapse, network.in_shape(name), network.out_shape(name), shape)
+        if isinstance(synapse, ComplexSynapse):  # two groups of synapses on every source
+            halves = (synapse.real, synapse.imag)
+        else:
+            halves = (synapse,)
+        for half in halves:
+            assert isinstance(half, Synapse)
+            into = network.in_shape(name)
+            yield _fan(half, into, half.out_shape(into), shape)
     layer = network[population]
     if isinstance(layer, Recurrent) and isinstance(layer.synapse, Synapse):
-        out = network.out_shape(population)
-        yield _fan(layer.synapse, out, shape, shape)
+        yield _fan(layer.synapse, shape, shape, shape)
 
 
 def _fan(synapse: Synapse, in_shape: Shape, out_shape: Shape, shape: Shape) -> Fan:

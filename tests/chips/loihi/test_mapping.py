@@ -15,12 +15,15 @@ from numpy.lib.stride_tricks import sliding_window_view
 import neurojax as nj
 from neurojax.chips._mapped import MappingError
 from neurojax.chips._surrogate import InSteps
+from neurojax.chips.loihi.adaptive_resonator import AdRF
 from neurojax.chips.loihi.alif import ALIF
+from neurojax.chips.loihi.complex_synapse import ComplexSynapse
 from neurojax.chips.loihi.cuba import CUBA
 from neurojax.chips.loihi.lif import LIF
 from neurojax.chips.loihi.mapping import map as map_network, overflow
 from neurojax.chips.loihi.norm import ShiftNorm
-from neurojax.chips.loihi.quantise import quantise_8bit
+from neurojax.chips.loihi.quantise import quantise_8bit, quantised
+from neurojax.chips.loihi.resonator import RF, RFIzhikevich
 from neurojax.chips.loihi.spec import spec
 from neurojax.layers import (
     Add,
@@ -323,7 +326,7 @@ def test_slayers_neurons_keep_their_integers(graded):
         (5,),
         fc=on_grid(6, 5),
         a=cuba(threshold=0.61, norm=norm, graded=graded),
-        fc2=on_grid(6, 6),
+        fc2=quantised(Linear.from_weights(weights(rng, 6, 6, size=2))),
         b=cuba(threshold=0.4, epsilon=0.01 / 4096),
         fc3=on_grid(6, 6),
         c=cuba(threshold=None),
@@ -335,7 +338,7 @@ def test_slayers_neurons_keep_their_integers(graded):
     np.testing.assert_array_equal(after.outputs, 4096 * before.outputs)
     np.testing.assert_array_equal(after["b.v"], 4096 * before["b.v"])
     np.testing.assert_array_equal(after["b.u"], 4096 * before["b.i"])
-    np.testing.assert_array_equal(mapped.network["fc2"].integers(), 64 * net["fc2"].weight)
+    np.testing.assert_array_equal(mapped.network["fc3"].integers(), 64 * net["fc3"].weight)
     assert mapped.network["a"].integers()["vth"] == 39
     assert all(o.error == 0 or o.name == "a" for o in mapped.origins)
 
@@ -349,6 +352,24 @@ def test_alif_counts_in_weight_steps():
     net = nj.Sequential((5,), fc=Linear.from_weights(quantise_8bit(weights(rng, 6, 5))), a=neuron)
     mapped = compare(net, spikes_in(30, 3, (5,)))
     assert mapped.network["a"].threshold == 32 and "ALIF" in str(mapped)
+
+
+@pytest.mark.parametrize("kind", [RF, RFIzhikevich, AdRF])
+def test_resonators_count_in_weight_steps(kind):
+    rng = np.random.default_rng(14)
+    half = lambda: quantised(Linear.from_weights(weights(rng, 6, 5, size=3)))  # noqa: E731
+    adapts = {"threshold_decay": 0.1, "refractory_decay": 0.5, "threshold_step": 0.25}
+    neuron = kind.from_period(5.0, 0.1, threshold=0.5, **(adapts if kind is AdRF else {}))
+    net = nj.Sequential((5,), z=ComplexSynapse(half(), half()), a=neuron)
+    x = spikes_in(40, 3, (5,))
+    mapped = compare(net, x)
+    assert mapped.network["a"].bits == 24 and "z.imag" in str(mapped)
+    assert mapped.report().rows[0]["cores"] == 1
+    loss = lambda n: jnp.sum(nj.simulate(n, jnp.asarray(x)).outputs * jnp.arange(6.0))  # noqa: E731
+    before, after = eqx.filter_grad(loss)(net), eqx.filter_grad(loss)(mapped.network)
+    np.testing.assert_allclose(
+        64 * after["z"].imag.synapse.weight, before["z"].imag.layer.weight, rtol=1e-3, atol=1e-3
+    )
 
 
 def test_biases_in_front_of_a_decaying_current_settle():
