@@ -50,8 +50,8 @@ class AbstractAdaptive(AbstractNeuron):
     def _adaptation_lines(self, fires: str) -> tuple[str, ...]:
         th, s = self._symbol("threshold"), self.s_scale
         return (
-            f"excess of the threshold: b <- {self._leak_formula('threshold_decay', 'b')} / {s}",
-            f"refractory response: r <- {self._leak_formula('refractory_decay', 'r')} / {s}",
+            f"excess of the threshold: b <- {self._leaked('threshold_decay', 'b')} / {s}",
+            f"refractory response: r <- {self._leaked('refractory_decay', 'r')} / {s}",
             f"spikes: s <- {fires}",
             f"refractory response rises: r <- r + 2 ({th} + b) s",
             f"threshold rises: b <- b + {self._symbol('threshold_step')} s",

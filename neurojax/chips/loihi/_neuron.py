@@ -132,12 +132,13 @@ class AbstractNeuron(Layer):
         ]
         return ", ".join(words + ["no spikes"] * (self.threshold is None))
 
-    def _leak_formula(self, field: str, name: str) -> str:
-        """What `_leak` computes, in steps."""
-        decay = getattr(self, field)
-        if eqx.is_array(decay):
-            return f"trunc({self.s_scale} (1 - {field}) {name})"
-        return f"trunc({self.s_scale * (1 - float(decay)):.17g} {name})"
+    def _product(self, factor: Any, symbol: str, name: str) -> str:
+        """The part of a state that is left, in steps."""
+        number = f"{self.s_scale * factor:.17g}" if isinstance(factor, float) else None
+        return f"trunc({number or f'{self.s_scale} {symbol}'} {name})"
+
+    def _leaked(self, field: str, name: str) -> str:
+        return self._product(1 - getattr(self, field), f"(1 - {field})", name)
 
 
 def check_norm(what: str, norm: Any) -> None:

@@ -31,6 +31,10 @@ SHORTEST_PERIOD = 4
 """Time steps. Sine and cosine are not negative: a step turns by a quarter at most."""
 
 
+TURNED = ("real part: re <- z", "imaginary part: im <- w")
+"""Lines of equations: the new state takes the place of the old one."""
+
+
 class AbstractResonator(AbstractNeuron):
     """A neuron whose state is a complex number that turns and decays; the input is complex."""
 
@@ -131,17 +135,23 @@ class AbstractResonator(AbstractNeuron):
             x_im = self.imag_norm.step(None, x_im)[1]
         n_re, n_im = self._steps(re), self._steps(im)
         zero = jnp.zeros_like(n_re)
-        part = lambda n, factor: leak(n, 1 - factor, zero)  # noqa: E731
-        # What is below 2^25 first: then the sum is rounded at most once.
-        new_re = (part(n_re, cos) - part(n_im, sin)) + self._input(x_re)
-        new_im = (part(n_re, sin) + part(n_im, cos)) + self._input(x_im)
+
+        def whole(n: Array) -> Array:
+            return n.astype(jnp.int32)
+
+        def part(n: Array, factor: Any) -> Array:
+            return whole(leak(n, 1 - factor, zero))
+
+        # Summed in int32, so that what has 25 bits on the way is exact, and rounded once.
+        new_re = part(n_re, cos) - part(n_im, sin) + whole(self._input(x_re))
+        new_im = part(n_re, sin) + part(n_im, cos) + whole(self._input(x_im))
         return (
             self._limited(new_re, cos * re - sin * im + x_re),
             self._limited(new_im, sin * re + cos * im + x_im),
         )
 
     def _limited(self, n: Array, smooth: Array) -> Array:
-        y = self._units(n, smooth)
+        y = self._units(n.astype(smooth.dtype), smooth)
         if self.bits is None:
             return y
         largest = ((1 << (self.bits - 1)) - 1) / self.s_scale
@@ -160,32 +170,29 @@ class AbstractResonator(AbstractNeuron):
         return self.prepare(None)._lines()
 
     def _lines(self) -> tuple[str, ...]:
-        raise NotImplementedError
-
-    def _turn_lines(self) -> tuple[str, ...]:
+        """With z and w for the new real and imaginary part."""
         s = self.s_scale
-        re, im = (
+        cos_re, sin_im = self._turned("cos_decay", "re"), self._turned("sin_decay", "im")
+        sin_re, cos_im = self._turned("sin_decay", "re"), self._turned("cos_decay", "im")
+        x_re, x_im = (
             f"trunc({s} {part})" if norm is None else f"trunc({s} norm({part}))"
             for part, norm in (("x_re", self.real_norm), ("x_im", self.imag_norm))
         )
-
-        def product(field: str, part: str) -> str:
-            factor = getattr(self, field)
-            known = field if eqx.is_array(factor) else f"{s * float(factor):.17g}"
-            return f"trunc({known} {part})" if known != field else f"trunc({s} {field} {part})"
-
-        def limited(formula: str) -> str:
-            if self.bits is None:
-                return f"({formula})"
+        z, w = f"{cos_re} - {sin_im} + {x_re}", f"{sin_re} + {cos_im} + {x_im}"
+        if self.bits is not None:
             largest = (1 << (self.bits - 1)) - 1
-            return f"max(min({formula}, {largest}), 0 - {largest})"
+            z, w = (f"max(min({n}, {largest}), 0 - {largest})" for n in (z, w))
+        lines = (f"real part: z <- ({z}) / {s}", f"imaginary part: w <- ({w}) / {s}")
+        if self.threshold is None:
+            return (*lines, *TURNED, "output: y <- im")
+        return self._spiking_lines(lines)
 
-        cos_re, sin_im = product("cos_decay", "re"), product("sin_decay", "im")
-        sin_re, cos_im = product("sin_decay", "re"), product("cos_decay", "im")
-        return (
-            f"real part: z <- {limited(f'{cos_re} - {sin_im} + {re}')} / {s}",
-            f"imaginary part: w <- {limited(f'{sin_re} + {cos_im} + {im}')} / {s}",
-        )
+    def _turned(self, field: str, name: str) -> str:
+        return self._product(getattr(self, field), field, name)
+
+    def _spiking_lines(self, turn: tuple[str, ...]) -> tuple[str, ...]:
+        """The lines of a neuron that spikes, of which `turn` computes z and w."""
+        raise NotImplementedError
 
 
 def _plain(value: Any) -> float | np.ndarray:

@@ -22,7 +22,7 @@ from neurojax._layer import Shape
 from neurojax.chips.loihi._adaptive import AbstractAdaptive
 from neurojax.chips.loihi._fire import fires, graded
 from neurojax.chips.loihi._phase import PhaseExponential, check_phase, phase_spikes
-from neurojax.chips.loihi._resonator import AbstractResonator
+from neurojax.chips.loihi._resonator import TURNED, AbstractResonator
 
 
 class AdRFState(NamedTuple):
@@ -58,13 +58,10 @@ class _AbstractAdRF(AbstractResonator, AbstractAdaptive):
         """Spikes as 0 and 1, and what is given out."""
         raise NotImplementedError
 
-    def _adapted_lines(self, compared: str, condition: str = "") -> tuple[str, ...]:
-        turned = ("real part: re <- z", "imaginary part: im <- w")
-        if self.threshold is None:
-            return (*self._turn_lines(), *turned, "output: y <- im")
-        fired = f"[{compared} >= {self._symbol('threshold')} + b + r]{condition}"
-        output = f"output: y <- {f'{compared} s' if self.graded else 's'}"
-        return (*self._turn_lines(), *self._adaptation_lines(fired), *turned, output)
+    def _adapted_lines(self, turn: tuple[str, ...], part: str, phase: str = "") -> tuple[str, ...]:
+        fired = f"[{part} >= {self._symbol('threshold')} + b + r]{phase}"
+        output = f"output: y <- {f'{part} s' if self.graded else 's'}"
+        return (*turn, *self._adaptation_lines(fired), *TURNED, output)
 
 
 class AdRF(_AbstractAdRF):
@@ -109,8 +106,8 @@ class AdRF(_AbstractAdRF):
         )
         return spikes, y
 
-    def _lines(self) -> tuple[str, ...]:
-        return self._adapted_lines("z", " [w >= 0] [0 > im]")
+    def _spiking_lines(self, turn: tuple[str, ...]) -> tuple[str, ...]:
+        return self._adapted_lines(turn, "z", " [w >= 0] [0 > im]")
 
 
 class AdRFIzhikevich(_AbstractAdRF):
@@ -142,5 +139,5 @@ class AdRFIzhikevich(_AbstractAdRF):
             y = graded(im, above, width, self.surrogate, strict=False)
         return spikes, y
 
-    def _lines(self) -> tuple[str, ...]:
-        return self._adapted_lines("w")
+    def _spiking_lines(self, turn: tuple[str, ...]) -> tuple[str, ...]:
+        return self._adapted_lines(turn, "w")

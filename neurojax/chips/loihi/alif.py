@@ -136,8 +136,8 @@ class ALIF(AbstractAdaptive):
     def _lines(self) -> tuple[str, ...]:
         s = self.s_scale
         x = "x" if self.norm is None else "norm(x)"
-        i = self._leak_formula("current_decay", "i")
-        v = self._leak_formula("voltage_decay", "v")
+        i = self._leaked("current_decay", "i")
+        v = self._leaked("voltage_decay", "v")
         lines = (
             f"current: i <- ({i} + trunc({s} {x})) / {s}",
             f"membrane: v <- {v} / {s} + i",

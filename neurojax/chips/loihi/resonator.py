@@ -27,7 +27,7 @@ from neurojax import surrogate as surrogates
 from neurojax._layer import Shape
 from neurojax.chips.loihi._fire import RESET_GRADIENTS, fires, graded, reset
 from neurojax.chips.loihi._phase import PhaseExponential, check_phase, phase_spikes
-from neurojax.chips.loihi._resonator import AbstractResonator
+from neurojax.chips.loihi._resonator import TURNED, AbstractResonator
 from neurojax.chips.loihi.cuba import RESET_DELAYS
 from neurojax.fixed_point import _derivative_of, divide
 
@@ -97,14 +97,11 @@ class RF(AbstractResonator):
         y = phase_spikes(passed, re, im, above, self.surrogate, self.threshold, graded=self.graded)
         return RFState(re, im), y
 
-    def _lines(self) -> tuple[str, ...]:
-        turned = ("real part: re <- z", "imaginary part: im <- w")
-        if self.threshold is None:
-            return (*self._turn_lines(), *turned, "output: y <- im")
+    def _spiking_lines(self, turn: tuple[str, ...]) -> tuple[str, ...]:
         return (
-            *self._turn_lines(),
+            *turn,
             f"spikes: s <- [z >= {self._symbol('threshold')}] [w >= 0] [0 > im]",
-            *turned,
+            *TURNED,
             f"output: y <- {'re s' if self.graded else 's'}",
         )
 
@@ -121,7 +118,8 @@ class RFIzhikevich(AbstractResonator):
         graded: A spike has the value of the imaginary part instead of 1. Its derivative is the
             surrogate's relative to the peak, and above the threshold the peak itself.
         reset_gradient: `"full"`; `"detached"`: no gradient to the spike through the reset;
-            `"bypassed"`: as if there were no reset, as in slayer.
+            `"bypassed"`: as if there were no reset, as in slayer (whose gradients to sine and
+            cosine also take the states before it; these take the states that are used).
         reset_delay: `"before"` resets at the beginning of the next step, so that the state is what
             was compared with the threshold. The spikes are the same.
         surrogate: Derivative of the spikes.
@@ -191,20 +189,17 @@ class RFIzhikevich(AbstractResonator):
             return steps / self.s_scale
         return _derivative_of(threshold, divide(steps, self.s_scale))
 
-    def _lines(self) -> tuple[str, ...]:
-        turned = ("real part: re <- z", "imaginary part: im <- w")
-        if self.threshold is None:
-            return (*self._turn_lines(), *turned, "output: y <- im")
+    def _spiking_lines(self, turn: tuple[str, ...]) -> tuple[str, ...]:
         threshold = self._symbol("threshold")
         back = (
             "reset: re <- (1 - s) re",
             f"reset: im <- (1 - s) im + s ({threshold} - 1 / {self.s_scale})",
         )
-        compare = (
-            f"spikes: s <- [w >= {threshold}]",
-            f"output: y <- {'w s' if self.graded else 's'}",
+        fire = (
+            f"spikes: s <- [im >= {threshold}]",
+            f"output: y <- {'im s' if self.graded else 's'}",
         )
         if self.reset_delay == "before":
             late = f"spikes of the step before: s <- [im >= {threshold}]"
-            return (late, *back, *self._turn_lines(), *turned, *compare)
-        return (*self._turn_lines(), *turned, *compare, *back)
+            return (late, *back, *turn, *TURNED, *fire)
+        return (*turn, *TURNED, *fire, *back)

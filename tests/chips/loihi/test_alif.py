@@ -124,10 +124,10 @@ def test_every_bit_of_states_of_25_bits(steps, size, threshold, step, seed):
 
 
 def test_a_comparison_wider_than_a_float():
-    """threshold + b + r has 26 bits here, and differs from v in the lowest one."""
+    """v = 2^24, and threshold + b + r is that or one more, which a float32 does not hold."""
     neuron = ALIF(current_decay=1.0, voltage_decay=0.0, threshold=0.0, refractory_decay=0.0)
-    for v, fires in (((1 << 24) - 3, 0.0), ((1 << 24) - 2, 1.0)):
-        first = {"v": v, "i": 0, "b": (1 << 23) - 1, "r": (1 << 23) - 1}
+    for more, fires in ((1, 0.0), (0, 1.0)):
+        first = {"v": 1 << 24, "i": 0, "b": (1 << 23) + more, "r": 1 << 23}
         first = {name: np.full((1, 1), n / 4096) for name, n in first.items()}
         state = starting(neuron, (1,), **first)
         assert run(neuron, jnp.zeros((1, 1, 1)), state).outputs == fires

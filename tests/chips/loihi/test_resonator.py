@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 import neurojax as nj
 from neurojax.chips.loihi import ShiftNorm
@@ -167,6 +167,7 @@ def rotations(draw):
 @pytest.mark.parametrize("bits", [None, 24])
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=25)
+@example((79, 4095), (0, 0), LARGEST, 0, 0, 175)  # a difference of two products has 25 bits
 @given(
     rotations(),
     st.tuples(st.integers(0, 4096), st.integers(0, 4096)),
