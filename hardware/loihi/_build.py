@@ -45,11 +45,10 @@ MESSAGE_BITS = 24
 
 
 class Origin(NamedTuple):
-    """Which layer of a file a layer is, and what was decided."""
+    """Which layer of a file a population of neurons is."""
 
     name: str  # in the network
     layer: int  # in the file
-    notes: tuple[str, ...] = ()
 
 
 class Built(NamedTuple):
@@ -73,6 +72,7 @@ def build(
     input_shape: Shape | None,
     timing: str,
     surrogate: Surrogate,
+    notes: Sequence[str] = (),
 ) -> Built:
     """The network that layers of a file describe.
 
@@ -82,6 +82,7 @@ def build(
         timing: `"aligned"`: no delays but axonal ones; `"chip"`: one step in front of every
             synapse; `"slayer"`: one step behind every neuron that spikes.
         surrogate: Derivative of spikes, made for the user's unit.
+        notes: About the file; they become the first layer's.
 
     Raises:
         ValueError: Layers that don't fit one another, or the chip: all of them.
@@ -118,9 +119,12 @@ def build(
             layers[full] = layer
             edges += [Edge(source, full) for source in sources]
             sources = [full]
-            notes = tuple(part.notes) if name == next(iter(part.layers)) else ()
-            origins.append(Origin(full, number, notes))
-            provenance[full] = Provenance(f"netx {record.type}", f"layer/{number}", notes)
+            if name == "neuron":
+                origins.append(Origin(full, number))
+            said = [f"layer {number}: {note}" for note in part.notes]
+            said = said if name == next(iter(part.layers)) else []
+            said = said if provenance else [*said, *notes]
+            provenance[full] = Provenance(f"netx {record.type}", f"layer/{number}", tuple(said))
         ends.append(sources[-1])
         shapes.append(part.shape if part.layers else stated)
     if not problems and not layers:

@@ -18,7 +18,7 @@ from neurojax._files import written_whole
 from neurojax._hdf5 import SafeFile, Unreadable, opened
 from neurojax.hardware.loihi.records import LayerRecord, checked
 
-MOST_LAYERS = 10_000
+MOST_LAYERS = 1000
 
 
 def read(path: str | os.PathLike[str]) -> tuple[tuple[LayerRecord, ...], tuple[str, ...]]:

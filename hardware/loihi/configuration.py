@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +12,11 @@ from neurojax._layer import Shape
 from neurojax._network import Network
 from neurojax._table import shape_text
 from neurojax.chips import MappedNetwork, Report
+from neurojax.chips.loihi.resources import cores
 from neurojax.chips.loihi.spec import LoihiSpec, spec
 from neurojax.chips.loihi.synapse import Synapse
 from neurojax.hardware.loihi import _file
-from neurojax.hardware.loihi._build import Origin, build
+from neurojax.hardware.loihi._build import build
 from neurojax.hardware.loihi._describe import describe
 from neurojax.hardware.loihi.records import LayerRecord, checked
 from neurojax.surrogate import ATan, Surrogate
@@ -60,13 +61,10 @@ class Configuration:
             input_shape=self.input_shape if input_shape is None else input_shape,
             timing=self.timing if timing is None else timing,
             surrogate=surrogate,
+            notes=self.notes,
         )
         chip = spec(device) if isinstance(device, str) else device
-        origins = built.origins
-        if self.notes:
-            first = origins[0]
-            origins = (first._replace(notes=(*first.notes, *self.notes)), *origins[1:])
-        return MappedNetwork(built.network, chip, origins, explain)
+        return MappedNetwork(built.network, chip, built.origins, explain)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a .net file, as slayer does; a file that is there is replaced when all is written.
@@ -193,30 +191,26 @@ COLUMNS = {
     "shape": ("shape", ""),
     "weights": ("weights", ""),
     "exponent": ("exponent", ""),
+    "cores": ("cores", ","),
+    "limited by": ("bottleneck", ""),
 }
 
 
 def explain(mapped: MappedNetwork) -> Report:
     """The report of a network from a file."""
+    network = mapped.network
+    use = cores(mapped)
     rows = []
-    for origin in mapped.origins:
-        layer = mapped.network[origin.name]
-        row = dict.fromkeys(("weights", "exponent"))
+    for name in network.names:
+        layer = network[name]
+        row: dict[str, Any] = dict.fromkeys(("weights", "exponent", "cores", "bottleneck"))
+        row |= {"layer": name, "what": layer.describe()}
+        row["shape"] = shape_text(network.out_shape(name))
         if isinstance(layer, Synapse):
             values = layer.integers()
-            row = {"weights": f"{values.min()}..{values.max()}", "exponent": layer.exponent}
-        shape = shape_text(mapped.network.out_shape(origin.name))
-        rows.append(
-            {"layer": origin.name, "what": layer.describe(), "shape": shape, "file": origin.layer}
-            | row
-        )
-    notes = tuple(note for origin in mapped.origins for note in _noted(origin))
-    title = f"a .net file on {mapped.chip.name}"
-    return Report(title, tuple(rows), (COLUMNS,), notes)
-
-
-def _noted(origin: Origin) -> Sequence[str]:
-    return [
-        note if note.startswith("layer ") else f"layer {origin.layer}: {note}"
-        for note in origin.notes
-    ]
+            row |= {"weights": f"{values.min()}..{values.max()}", "exponent": layer.exponent}
+        if name in use:
+            row |= {"cores": use[name].cores, "bottleneck": use[name].bottleneck}
+        rows.append(row)
+    notes = tuple(note for card in network.provenance.values() for note in card.notes)
+    return Report(f"a .net file on {mapped.chip.name}", tuple(rows), (COLUMNS,), notes)

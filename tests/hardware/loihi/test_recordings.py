@@ -82,6 +82,9 @@ def test_a_file_of_slayer_computes_what_slayer_computed_and_is_written_again(
         assert np.any(expected), "nothing is compared"
     configure(mapped).save(tmp_path / "again.net")
     assert_same_file(folder / f"{name}.net", tmp_path / "again.net")
+    rows = mapped.report().rows
+    assert [row["layer"] for row in rows] == list(net.names)
+    assert sum(row["cores"] is not None for row in rows) == len(mapped.origins) > 0
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in REFUSED_BY_NETX])
