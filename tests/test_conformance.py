@@ -300,6 +300,100 @@ def test_neurons_with_a_limit_of_spikes(tmp_path):
     assert (code, "dynapcnn: 3 of 3 equal" in text) == (0, True), text
 
 
+# lava
+
+
+def _lava(golden, directory, name, change=None):
+    """A directory with one case of the area lava, changed by `change(about, arrays)`."""
+    folder, about = directory / "lava", {}
+    folder.mkdir(exist_ok=True)
+    for path in (golden / "lava").glob("META_*.json"):
+        about |= json.loads(path.read_text())
+    with np.load(golden / f"lava/{name}.npz") as stored:
+        arrays = dict(stored)
+    if change is not None:
+        change(about[name], arrays)
+    np.savez(folder / f"{name}.npz", **arrays)
+    (folder / f"META_{name}.json").write_text(json.dumps({name: about[name]}))
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "change"),
+    [
+        ("quantize", "sl_q8_32", 2 / 32),
+        ("sj_cuba_5", "i_seq", 1 / 4096),
+        ("sj_cuba_5", "grad_vd_from_v", 1e-6),
+        ("sj_convert", "container_dense", 1),
+        ("slayer_cuba_3", "grad_vd", 1e-4),
+        ("slayer_cuba_norm_wgt", "voltage_train", 1 / 4096),
+        ("slayer_rf", "imag", 1 / 4096),
+        ("slayer_alif", "refractory", 1 / 4096),
+        ("slayer_delta_sigma", "grad_th", 1e-2),
+        ("block_cuba_conv", "grad.synapse.weight", 1e-4),
+        ("block_misc", "timedecimation4", 1e-2),
+        ("lava_lif_5", "u", 1),
+        ("lava_lif_refractory_float", "refractory_period_end", 1),
+        ("lava_dense_over_b6_e-2_m8", "w_eff", 4),
+        ("lava_conv", "a_out", 1),
+        ("lava_sigmadelta_relu", "s", 1),
+        ("lava_weightutils", "exc_wu", 1),
+    ],
+)
+def test_a_changed_entry_of_lava_differs(golden, tmp_path, name, array, change):
+    def tamper(_, arrays):
+        arrays[array].reshape(-1)[-1] += change
+
+    _lava(golden, tmp_path, name, tamper)
+    code, text = _main("--recordings", tmp_path)
+    assert code == 1, text
+    assert f"/{name}: " in text and array.split("_")[0] in text
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "value"),
+    [
+        ("sj_cuba_5", "v_threshold", 0.5),
+        ("slayer_cuba_3", "tau_grad", 0.25),
+        ("slayer_adrf", "threshold_step", 0.5),
+        ("lava_lifreset", "reset_offset", 3),
+        ("lava_dense_exc_b6_e-2_m0", "weight_exp", -1),
+    ],
+)
+def test_parameters_of_lava_count(golden, tmp_path, name, number, value):
+    _lava(golden, tmp_path, name, lambda about, _: about["params"].update({number: value}))
+    assert _main("--recordings", tmp_path)[0] == 1
+
+
+def test_nothing_recorded_of_lava_is_passed_over(golden, tmp_path):
+    _lava(golden, tmp_path, "lava_lif_0", lambda _, arrays: arrays.update(mystery=np.zeros(2)))
+    code, text = _main("--recordings", tmp_path)
+    assert (code, "recorded array 'mystery' has no counterpart" in text) == (1, True)
+    _lava(golden, tmp_path, "lava_lif_0", lambda _, arrays: arrays.pop("u"))
+    assert "there is no array 'u' in lava_lif_0.npz" in _main("--recordings", tmp_path)[1]
+    _lava(golden, tmp_path, "lava_lif_0")
+    np.savez(tmp_path / "lava/weather.npz", x=np.zeros(2))
+    code, text = _main("--recordings", tmp_path)
+    assert (code, "not compared yet: recordings of this kind" in text) == (0, True)
+
+
+def test_what_a_recording_of_lava_leaves_open_is_found(golden, tmp_path):
+    """A block whose name does not say that its output comes without a delay."""
+
+    def rename(about, _):
+        about["call"] = "slayer.block.cuba_dense"
+
+    _lava(golden, tmp_path, "block_cuba_dense_noshift", rename)
+    folder = tmp_path / "lava"
+    (folder / "block_cuba_dense_noshift.npz").rename(folder / "block_cuba_dense.npz")
+    path = folder / "META_block_cuba_dense_noshift.json"
+    path.write_text(path.read_text().replace('"block_cuba_dense_noshift"', '"block_cuba_dense"'))
+    code, text = _main("--recordings", tmp_path)
+    assert (code, "and found: delay_shift=False (block_cuba_dense)" in text) == (0, True), text
+
+
+# The report
+
+
 def test_what_is_not_covered_is_listed_and_does_not_differ(golden, monkeypatch):
     left_out = Result("group", "case", False, 0.0, expectation="delays", covered=False)
     monkeypatch.setattr(_runner, "run_area", lambda *_: [Result("g", "c", True, 0.0), left_out])

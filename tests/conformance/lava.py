@@ -66,6 +66,10 @@ def run(directory: Path) -> Iterator[Result]:
     for name, entry in described.items():
         if name.endswith("_error"):
             yield not_covered("refused by the peer", name, str(entry))
+        if name == "netx_results":
+            for case, result in entry.items():
+                if not result.get("ok", True):
+                    yield not_covered("refused by netx", case, str(result.get("error")))
 
 
 def group_of(name: str) -> str:
