@@ -265,9 +265,11 @@ def affine(
         raise ValueError("affine: sigma-delta neurons have slayer's Output block instead")
     if not dynamics and isinstance(weight, tuple):
         weight, gain = weight[1], None if gain is None else gain[1]
+    read_out: Any = neuron
+    read_out = dataclasses.replace(read_out, threshold=None)
     block = dense(
         weight,
-        dataclasses.replace(neuron, threshold=None),  # type: ignore[type-var]
+        read_out,
         gain=gain,
         mask=mask,
         quantise=quantise,

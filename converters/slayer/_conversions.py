@@ -125,7 +125,7 @@ def lava_neuron_forward(
     single = x.ndim == 2
     x = x[:, None] if single else x
     whole = isinstance(v, CUBAState)
-    start = v if whole else CUBAState(v, 0.0)
+    start = v if whole else (v, 0.0)
     network = Sequential(x.shape[2:], n=lava_neuron)
     state = network.init(x.shape[1])
     given = CUBAState(*(_filled(part, x.shape[1:], single) for part in start))
@@ -283,11 +283,11 @@ def _one_block(part: Any, neuron: Any, factor: float, average: str) -> _Made:
         area = math.prod(pool.kernel_size)
         if neuron is None:
             return _Made({"synapse": pool}, factor / area)
-        block = to_lava_block_pool(part, neuron)
+        block: dict[str, Any] = to_lava_block_pool(part, neuron)
         if average == "next_weights":
             return _Made(block, factor / area)
-        threshold = constants_to_floats(block["neuron"]).threshold  # type: ignore[attr-defined]
-        higher = dataclasses.replace(block["neuron"], threshold=threshold * area)  # type: ignore[type-var]
+        threshold = constants_to_floats(block["neuron"]).threshold
+        higher = dataclasses.replace(block["neuron"], threshold=threshold * area)
         return _Made(block | {"neuron": higher}, factor)
     if not (_is(part, Linear, "Linear") or _is(part, Conv2d, "Conv2d")):
         raise ValueError(
@@ -296,12 +296,10 @@ def _one_block(part: Any, neuron: Any, factor: float, average: str) -> _Made:
         )
     if neuron is None:
         raise ValueError(f"{type(part).__name__} needs a neuron behind it: {NEURONS}")
-    if _is(part, Linear, "Linear"):
-        synapse: Any = linear_to_lava_synapse_dense(part)
-        make = to_lava_block_dense
-    else:
-        synapse, make = conv2d_to_lava_synapse_conv(part), to_lava_block_conv
+    flat = _is(part, Linear, "Linear")
+    synapse: Any = linear_to_lava_synapse_dense(part) if flat else conv2d_to_lava_synapse_conv(part)
     scaled = eqx.tree_at(lambda layer: layer.weight, synapse, synapse.weight * factor)
+    make = to_lava_block_dense if flat else to_lava_block_conv
     return _Made(make(scaled, neuron), 1.0)
 
 

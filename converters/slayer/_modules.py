@@ -230,8 +230,11 @@ def _synapse_alone(module: Any, in_shape: Shape) -> Converted:
     kind = type(module).__name__
     if kind in ("Pool", "Unpool"):
         options = _window_weight(module, neuron) | _window(module)
-        pooled = {"in_shape": in_shape} if kind == "Pool" else {}
-        block = (pool if kind == "Pool" else unpool)(neuron=neuron, **pooled, **options)
+        block = (
+            pool(neuron=neuron, in_shape=in_shape, **options)
+            if kind == "Pool"
+            else unpool(neuron=neuron, **options)
+        )
     elif kind in ("Conv", "ConvTranspose"):
         options = _weight(module, neuron) | _window(module) | _groups(module)
         block = (conv if kind == "Conv" else conv_transpose)(neuron=neuron, **options)

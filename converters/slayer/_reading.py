@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from neurojax._layer import Layer, Shape
@@ -66,7 +67,7 @@ def read_neuron(module: Any, in_shape: Shape, *, spikes: bool = True) -> Read:
         raise ValueError("its threshold is None, which only the neuron of an Affine block may have")
     threshold = float(module._threshold) if spikes else 1.0
     learned, along = bool(module.requires_grad), len(in_shape) > 1
-    options = {
+    options: dict[str, Any] = {
         name: decay(getattr(module, name), learned=learned, spatial=along) for name in decays
     }
     options |= {
@@ -106,7 +107,11 @@ def _read_sigma_delta(module: Any) -> Read:
     threshold = array(delta.threshold)
     steps = threshold * module.w_scale
     neuron = sigma_delta_neuron(
-        threshold=threshold if learned or threshold.size > 1 else float(threshold.reshape(())),
+        threshold=(
+            jnp.asarray(threshold)
+            if learned or threshold.size > 1
+            else float(threshold.reshape(()))
+        ),
         activation=module.activation,
         tau_grad=float(delta.tau_grad),
         scale_grad=float(delta.scale_grad),
