@@ -102,6 +102,8 @@ def build(
         last, shape = (ends[-1], shapes[-1]) if ends else ("input", in_shape)
         sources = [last]
         try:
+            if record.type == "input" and number:
+                raise ValueError("only the first layer can be an input")
             if record.type == "concat":
                 chosen = _chosen(record, number)
                 sources = [ends[i] for i in chosen]
@@ -112,7 +114,9 @@ def build(
             problems += [f"{where}: {line}" for line in str(error).splitlines()]
             part = _Part({}, tuple(record.fields["shape"].tolist()), [])
         stated = tuple(record.fields["shape"].tolist())
-        if part.layers and math.prod(stated) != math.prod(part.shape):
+        images = record.type in ("conv", "convT", "pool", "unpool")
+        fits = stated == part.shape if images else math.prod(stated) == math.prod(part.shape)
+        if part.layers and not fits:
             problems.append(f"{where}: field 'shape' is {stated}; {part.shape} follows")
         for name, layer in part.layers.items():
             full = f"{number}.{name}"
@@ -176,7 +180,7 @@ def _sizes_in(record: LayerRecord, axis: int) -> int | None:
     if record.type in ("convT", "unpool"):
         size = (out + 2 * padding - reach - 1) // stride + 1
     elif stride == 1:
-        size = out - 1 + reach + 1 - 2 * padding
+        size = out + reach - 2 * padding
     else:
         return None
     return size if size >= 1 else None
@@ -317,12 +321,7 @@ def _maker(record: LayerRecord, shape: Shape) -> Any:
     extra = _missing(kind, shape, _pair(fields["shape"][1:]), kernel, options)
     if kind in ("convT", "unpool"):
         options["output_padding"] = extra
-    elif any(extra):
-        if kind != "pool":
-            raise ValueError(
-                f"field 'shape' is {tuple(fields['shape'].tolist())}, which is larger than what "
-                f"follows from an input of {shape}"
-            )
+    elif kind == "pool" and any(extra):
         pads = zip(options["padding"], extra, strict=True)
         options["padding"] = tuple((p, p + more) for p, more in pads)
     if kind in ("conv", "convT"):

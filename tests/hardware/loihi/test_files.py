@@ -153,6 +153,28 @@ def test_malformed_and_hostile_files(small, change, says):
     assert says in str(error.value) and str(small) in str(error.value)
 
 
+def test_layers_that_do_not_fit_one_another(tmp_path):
+    window = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    conv = {"type": "conv", "weight": np.ones((2, 2, 3, 1)) * 2, "neuron": CUBA} | window
+    first = {"type": "input", "shape": [2, 6, 5]}
+    path = make(
+        tmp_path / "x.net",
+        first,
+        conv | {"shape": [2, 5, 4]},
+        first,
+        {"type": "concat", "shape": [3], "layers": [0, 4]},
+        {"type": "average", "shape": [7]},
+    )
+    with pytest.raises(ValueError) as error:
+        load(path)
+    for says in (
+        "layer 1 (conv): field 'shape' is (2, 5, 4); (2, 4, 5) follows",
+        "layer 2 (input): only the first layer can be an input",
+        "layer 3 (concat): field 'layers' names layer 4, which comes later",
+    ):
+        assert says in str(error.value)
+
+
 def test_all_findings_at_once(small):
     changed(small, without("0/weight"))
     changed(small, to("1/neuron/iDecay", -1))
