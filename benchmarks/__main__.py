@@ -1,6 +1,7 @@
 """All benchmarks, one after the other: `python -m benchmarks`, `make bench`."""
 
-from benchmarks import convolution, lif_training
+from benchmarks import convolution, lif_training, loihi
 
 lif_training.main([])
 convolution.main([])
+loihi.main([])

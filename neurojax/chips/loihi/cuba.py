@@ -29,7 +29,7 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax import surrogate as surrogates
-from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
+from neurojax._layer import Constant, Layer, Shape, State, constants_to_floats, parameter
 from neurojax.chips.loihi._fire import RESET_GRADIENTS, fires, graded, recomputed, reset
 from neurojax.chips.loihi._leak import FULL, check_shapes, leak, on_grid
 from neurojax.chips.loihi.quantise import SCALE, _positive
@@ -45,6 +45,7 @@ class CUBAState(NamedTuple):
 
     v: Array  # membrane potential
     i: Array  # synaptic current
+    norm: State = None  # of the norm: its running statistics in training
 
 
 class CUBA(Layer):
@@ -159,7 +160,13 @@ class CUBA(Layer):
         return tuple(in_shape) if self.norm is None else self.norm.out_shape(in_shape)
 
     def init(self, in_shape: Shape) -> CUBAState:
-        return CUBAState(jnp.zeros(in_shape), jnp.zeros(in_shape))
+        norm = None if self.norm is None else self.norm.init(in_shape)
+        return CUBAState(jnp.zeros(in_shape), jnp.zeros(in_shape), norm)
+
+    def absorb(self, state: CUBAState) -> CUBA:
+        if self.norm is None:
+            return self
+        return dataclasses.replace(self, norm=self.norm.absorb(state.norm))
 
     def prepare(self, key: PRNGKeyArray | None) -> CUBA:
         """The neuron with the decays and the threshold that the chip can store."""
@@ -177,17 +184,17 @@ class CUBA(Layer):
     ) -> tuple[CUBAState, Array]:
         del key
         i = self._leak(state.i, state.i, self.current_decay, x)
-        drive = i if self.norm is None else self.norm.step(None, i)[1]
+        norm, drive = (None, i) if self.norm is None else self.norm.step(state.norm, i)
         kept = drive if self.norm_feedback else i
         late = self.reset_delay == "before" and self.threshold is not None
         before = recomputed(self._reset, state.v) if late else state.v
         v = self._leak(before, state.v, self.voltage_decay, drive)
         if self.threshold is None:
-            return CUBAState(v, kept), v
+            return CUBAState(v, kept, norm), v
         if late:
-            return CUBAState(v, kept), recomputed(self._output, v)
+            return CUBAState(v, kept, norm), recomputed(self._output, v)
         after, y = recomputed(lambda v: (self._reset(v), self._output(v)), v)
-        return CUBAState(after, kept), y
+        return CUBAState(after, kept, norm), y
 
     def _leak(self, y: Array, origin: Array, decay: Any, x: Array) -> Array:
         """trunc(n (4096 - D) / 4096) + trunc(s_scale x), where n = s_scale y; all over s_scale.
@@ -207,7 +214,8 @@ class CUBA(Layer):
     def _steps(self, y: Array) -> Array:
         """A state in steps."""
         n = self.s_scale * y
-        if self.s_scale & (self.s_scale - 1) == 0:
+        whole = self.s_scale & (self.s_scale - 1) == 0 and not self.norm_feedback
+        if whole:  # a normalised current that is fed back may have fractions of a step
             return n
         return truncate(n) if self.requantise else round_half_even(n)
 
