@@ -4,6 +4,7 @@ Neurons and synapses compute in the integers of the chip, as Lava, lava-dl's sla
 SpikingJelly's lava_exchange simulate them.
 """
 
+from neurojax.chips.loihi._phase import PhaseExponential as PhaseExponential
 from neurojax.chips.loihi.adaptive_resonator import (
     AdRF as AdRF,
     AdRFIzhikevich as AdRFIzhikevich,
@@ -36,8 +37,11 @@ from neurojax.chips.loihi.resonator import (
 from neurojax.chips.loihi.resources import Use as Use, cores as cores
 from neurojax.chips.loihi.sigma_delta import (
     Delta as Delta,
+    DeltaState as DeltaState,
     Sigma as Sigma,
     SigmaDelta as SigmaDelta,
+    SigmaDeltaState as SigmaDeltaState,
+    SigmaState as SigmaState,
 )
 from neurojax.chips.loihi.spec import LoihiSpec as LoihiSpec, spec as spec
 from neurojax.chips.loihi.synapse import Synapse as Synapse, conv as conv, dense as dense
@@ -46,5 +50,6 @@ from neurojax.chips.loihi.weights import (
     legal_weights as legal_weights,
     optimise_weight_bits as optimise_weight_bits,
     sign_mode as sign_mode,
+    smallest_bits as smallest_bits,
     truncate_weights as truncate_weights,
 )
