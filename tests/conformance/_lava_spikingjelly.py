@@ -125,8 +125,6 @@ def cuba(case: Case) -> Iterator[Result]:
         norm=norm,
     )
     _run(case, neuron, x)
-    if norm is not None:
-        _statistics(case, norm)
     yield from case.results("sj_cuba_norm" if norms else "sj_cuba")
 
 
@@ -152,6 +150,8 @@ def _run(case: Case, neuron: CUBA, x: np.ndarray) -> None:
     for array, trace in (("v_seq", "n.v"), ("i_seq", "n.i")):
         if array in case:
             case.equal(array, run[trace].reshape(shape))
+    if neuron.norm is not None:
+        _statistics(case, network.absorb(run.state)["n"].norm)
     for suffix, to_network, to_x in zip(gradients, got.to_network, got.to_x, strict=True):
         if f"grad_x{suffix}" in case:
             case.gradient(f"grad_x{suffix}", to_x.reshape(shape))
@@ -226,34 +226,20 @@ def _norm(case: Case) -> ShiftNorm:
 
 
 def _statistics(case: Case, norm: ShiftNorm) -> None:
-    """What a norm within a neuron has learned: that of one by itself with the same inputs.
-
-    A neuron gives its norm no state. What went into it shows in what it gave out.
-    """
-    scale = int(case.param("scale", default=64) * 64)
-    kept = np.concatenate([np.zeros_like(case["i_seq"][:1]), case["i_seq"][:-1]])
-    keeps = 4096 - np.rint(np.float32(case.param("cd", "current_decay")) * 4096).astype(np.int64)
-    left = np.trunc(np.trunc(kept.astype(np.float64) * scale) * keeps / 4096)
-    x = (left + np.trunc(case["x"].astype(np.float64) * scale)) / scale
-    _learned(case, norm, np.float32(x), "1")
-
-
-def _learned(case: Case, norm: ShiftNorm, x: np.ndarray, suffix: str) -> np.ndarray:
-    """Outputs of a norm; compares its statistics afterwards."""
-    network = nj.Sequential(x.shape[2:], norm=norm)
-    run = evaluate(network, x).run
-    after = network.absorb(run.state)["norm"]
+    """What a norm has learned; in evaluation it learns nothing."""
     for name in ("mean", "var"):
-        if f"{name}{suffix}" in case:
-            case.equal(f"{name}{suffix}", getattr(after, name), rtol=FLOAT)
-    return run.outputs
+        if f"{name}1" in case:
+            case.equal(f"{name}1", getattr(norm, name), rtol=FLOAT)
 
 
 def norm(case: Case) -> Iterator[Result]:
     """`BatchNorm2d` without neurons: one call in training from empty statistics, then one after."""
     x = case["x"]
     empty = ShiftNorm(np.zeros(x.shape[1]), np.zeros(1), scale=None, inference=False)
-    case.equal("y", _learned(case, empty, x[None], "1")[0], rtol=FLOAT)
+    network = nj.Sequential(x.shape[1:], norm=empty)
+    run = evaluate(network, x[None]).run
+    case.equal("y", run.outputs[0], rtol=FLOAT)
+    _statistics(case, network.absorb(run.state)["norm"])
     held = ShiftNorm(case["mean1"], case["var1"], scale=None)
     case.equal("y_eval", jax.vmap(lambda x: held.step(None, x)[1])(x))
     yield from case.results("sj_bn")
