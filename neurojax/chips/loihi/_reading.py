@@ -31,6 +31,7 @@ from neurojax.chips.loihi._lowering import (
 from neurojax.chips.loihi._neuron import AbstractNeuron
 from neurojax.chips.loihi.complex_synapse import ComplexSynapse
 from neurojax.chips.loihi.cuba import CUBA
+from neurojax.chips.loihi.float import FloatLIF
 from neurojax.chips.loihi.pool import PerChannel
 from neurojax.layers import (
     Add,
@@ -56,7 +57,7 @@ from neurojax.layers import (
 from neurojax.neurons import IAF, LI, LIF, CubaIAF, CubaLI, CubaLIF
 from neurojax.quantise import Quantised
 
-NEURONS = (LIF, IAF, CubaLIF, CubaIAF, LI, CubaLI, CUBA, AbstractNeuron)
+NEURONS = (LIF, IAF, CubaLIF, CubaIAF, LI, CubaLI, CUBA, FloatLIF, AbstractNeuron)
 CONVOLUTIONS = (Conv1d, Conv2d)
 TRANSPOSED = (ConvTranspose1d, ConvTranspose2d)
 SYNAPSES = (Linear, *CONVOLUTIONS, *TRANSPOSED)
@@ -64,7 +65,7 @@ DROPPED = (Dropout, BatchDropout, Identity)
 SUPPORTED = (
     "Linear, Conv1d/2d, ConvTranspose1d/2d, average and sum pools, Flatten, Reshape, Dropout, "
     "Identity, Scale, BatchNorm, Delay, Recurrent, Add, Concat, and the neurons LIF, IAF, CubaLIF, "
-    "CubaIAF, LI, CubaLI, loihi.CUBA, loihi.ALIF and loihi's resonators"
+    "CubaIAF, LI, CubaLI, loihi.CUBA, FloatLIF, ALIF and resonators"
 )
 
 
@@ -213,8 +214,7 @@ class _Reader:
             return self.concat(name, layer, flows)
         if len(flows) > 1:
             if all(flow.parts is not None for flow in flows):
-                summed = f"{name}_sum" if isinstance(layer, DROPPED) else name
-                flows = [self.add(summed, flows)]
+                flows = [self.add(f"{name}_sum", flows)]
             else:
                 self.problem(
                     name,

@@ -97,8 +97,7 @@ def explain(mapped: MappedNetwork) -> Report:
         layer = network[origin.name]
         neuron = layer.neuron if isinstance(layer, Recurrent) else layer
         for i, part in enumerate(origin.synapses):
-            feedback = isinstance(layer, Recurrent) and i == len(origin.synapses) - 1  # the last
-            synapse = layer.synapse if feedback else _synapse(network, part.name)
+            synapse = _synapse(network, part.name)
             assert isinstance(synapse, Synapse)
             row = _synapse_row(origin, part, synapse)
             row |= _neuron_row(origin, neuron) if i == 0 else dict.fromkeys(_NEURON_COLUMNS)
@@ -138,11 +137,9 @@ def explain(mapped: MappedNetwork) -> Report:
 
 
 def _synapse(network: Network, name: str) -> Layer:
-    """Synapses by name, or one half of complex ones."""
-    if name in network:
-        return network[name]
-    owner, half = name.rsplit(".", 1)
-    return getattr(network[owner], half)
+    """Synapses by name, or what another layer has: "z.real", "hidden.synapse"."""
+    owner, _, field = name.rpartition(".")
+    return network[name] if name in network else getattr(network[owner], field)
 
 
 _USE = ("cores", "neurons_per_core", "in_axons", "out_axons", "bottleneck")

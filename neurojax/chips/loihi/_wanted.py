@@ -12,6 +12,7 @@ import numpy as np
 from neurojax._layer import Constant, Layer
 from neurojax.chips._mapped import Problem
 from neurojax.chips.loihi.cuba import CUBA
+from neurojax.chips.loihi.float import FloatLIF
 from neurojax.chips.loihi.norm import ShiftNorm
 from neurojax.chips.loihi.spec import DECAY_BITS, LoihiSpec
 from neurojax.neurons import IAF, LI, CubaIAF, CubaLI, CubaLIF
@@ -33,6 +34,7 @@ class Wanted:
     strict: bool = True
     gain: np.ndarray = dataclasses.field(default_factory=lambda: np.ones(()))
     bias_gain: np.ndarray = dataclasses.field(default_factory=lambda: np.ones(()))
+    threshold_low: np.ndarray | None = None  # of negative spikes
     offset: np.ndarray | None = None  # added to the membrane in each step, beside biases
     late: int = 0  # steps by which the synapses act later
     refractory: int = 1
@@ -40,15 +42,16 @@ class Wanted:
     reset_gradient: str = "full"
     surrogate: Surrogate | None = None
     scale: float | None = None  # the only one possible
-    arrays: tuple[str, ...] = ()  # which of du, dv, vth are parameters
+    arrays: tuple[str, ...] = ()  # which fields of the chip's neuron are parameters
     notes: tuple[str, ...] = ()
 
 
 class Options:
     """Of the caller, as far as neurons are concerned."""
 
-    def __init__(self, reset: str, bias: str) -> None:
+    def __init__(self, reset: str, bias: str, ndim: int) -> None:
         self.reset, self.bias = reset, bias
+        self.ndim = ndim  # of the neurons' shape
 
 
 def wanted(
@@ -66,8 +69,12 @@ def wanted(
     def refuse(found: str, legal: str, remedy: str) -> None:
         problems.append(Problem(name, found, legal, remedy))
 
-    make = _of_chip if isinstance(neuron, CUBA) else _of_real
-    result = make(name, neuron, options, has_bias, feedback, refuse)
+    if isinstance(neuron, CUBA):
+        result = _of_chip(neuron, options, has_bias, refuse)
+    elif isinstance(neuron, FloatLIF):
+        result = _of_float(neuron, options, has_bias, refuse)
+    else:
+        result = _of_real(name, neuron, options, has_bias, feedback, refuse)
     if result is not None and result.refractory > chip.largest_refractory:
         refuse(
             f"a refractory period of {result.refractory - 1} steps",
@@ -80,11 +87,8 @@ def wanted(
 Refuse = Callable[[str, str, str], None]
 
 
-def _of_chip(
-    name: str, neuron: CUBA, options: Options, has_bias: bool, feedback: bool, refuse: Refuse
-) -> Wanted | None:
+def _of_chip(neuron: CUBA, options: Options, has_bias: bool, refuse: Refuse) -> Wanted | None:
     """A neuron that computes in the chip's integers already."""
-    del name, feedback
     held = neuron.integers()
     scale = float(neuron.scale)
     if np.log2(scale) % 1:
@@ -112,7 +116,8 @@ def _of_chip(
         if not isinstance(neuron.norm, ShiftNorm):
             refuse(f"norm={neuron.norm.describe()}", "the mean of a ShiftNorm is a bias", "use one")
             return None
-        offset = -np.asarray(neuron.norm.offset, np.float64)
+        mean = np.asarray(neuron.norm.offset, np.float64)
+        offset = -mean.reshape(-1, *(1,) * (options.ndim - 1))
         shift = int(np.asarray(neuron.norm.exponent)[0])
         if shift:
             refuse(
@@ -134,6 +139,29 @@ def _of_chip(
         reset_gradient=neuron.reset_gradient,
         surrogate=neuron.surrogate,
         scale=scale,
+        arrays=tuple(to for name, to in fields.items() if _is_array(getattr(neuron, name))),
+    )
+
+
+def _of_float(neuron: FloatLIF, options: Options, has_bias: bool, refuse: Refuse) -> Wanted | None:
+    """The chip's equations in real numbers."""
+    value = lambda name: np.asarray(getattr(neuron, name), np.float64)  # noqa: E731
+    if has_bias and np.any(value("du") != 1) and options.bias != "steady":
+        _no_bias(refuse)
+    if neuron.vth is not None and np.any(value("vth") <= 0):
+        refuse(f"a threshold of {_text(value('vth'))}", "thresholds are above 0", "raise it")
+    fields = {"du": "du", "dv": "dv", "vth": "vth", "vth_lo": "vth_lo", "bias": "bias_mant"}
+    has_offset = _is_array(neuron.bias) or bool(np.any(value("bias")))
+    return Wanted(
+        current_lost=value("du"),
+        voltage_lost=value("dv"),
+        threshold=None if neuron.vth is None else value("vth"),
+        threshold_low=None if neuron.vth_lo is None else value("vth_lo"),
+        bias_gain=1 / np.maximum(value("du"), 1 / FULL) if has_bias else np.ones(()),
+        offset=value("bias") if has_offset else None,
+        refractory=neuron.refractory,
+        reset_gradient=neuron.reset_gradient,
+        surrogate=neuron.surrogate,
         arrays=tuple(to for name, to in fields.items() if _is_array(getattr(neuron, name))),
     )
 

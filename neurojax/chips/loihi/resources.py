@@ -103,6 +103,9 @@ def synapse_bits(
 def cores(mapped: MappedNetwork) -> dict[str, Use]:
     """What each population takes, by name; cores are 0 where one neuron alone does not fit.
 
+    Args:
+        mapped: What `map` returned, or what a file held.
+
     Example:
         >>> import jax, neurojax as nj
         >>> from neurojax.chips.loihi.mapping import map as map_network
@@ -115,7 +118,11 @@ def cores(mapped: MappedNetwork) -> dict[str, Use]:
     """
     network, chip = mapped.network, mapped.chip
     result: dict[str, Use] = {}
-    populations = [origin.name for origin in mapped.origins]
+    populations = [
+        name
+        for name in network.names
+        if not (isinstance(network[name], SYNAPSES) or _moves(network[name]))
+    ]
     for name in reversed(populations):
         fans = list(_fans(network, name))
         targets = sum(
@@ -273,10 +280,9 @@ def _fans(network: Network, population: str) -> Iterator[Fan]:
     shape = network.out_shape(population)
     for name in _synapses(network, population):
         synapse = network[name]
+        halves: list[Layer] = [synapse]
         if isinstance(synapse, ComplexSynapse):  # two groups of synapses on every source
-            halves = (synapse.real, synapse.imag)
-        else:
-            halves = (synapse,)
+            halves = [synapse.real, synapse.imag]
         for half in halves:
             assert isinstance(half, Synapse)
             into = network.in_shape(name)

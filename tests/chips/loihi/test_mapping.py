@@ -19,6 +19,7 @@ from neurojax.chips.loihi.adaptive_resonator import AdRF
 from neurojax.chips.loihi.alif import ALIF
 from neurojax.chips.loihi.complex_synapse import ComplexSynapse
 from neurojax.chips.loihi.cuba import CUBA
+from neurojax.chips.loihi.float import FloatLIF
 from neurojax.chips.loihi.lif import LIF
 from neurojax.chips.loihi.mapping import map as map_network, overflow
 from neurojax.chips.loihi.norm import ShiftNorm
@@ -354,6 +355,26 @@ def test_alif_counts_in_weight_steps():
     assert mapped.network["a"].threshold == 32 and "ALIF" in str(mapped)
 
 
+def test_the_chips_equations_in_real_numbers():
+    rng = np.random.default_rng(15)
+    bias = jnp.asarray(rng.integers(-8, 9, (4, 1, 1)) / 64, jnp.float32)
+    net = nj.Sequential(
+        (2, 3, 4),
+        conv=Conv2d.from_weights(dyadic(rng, 4, 2, 2, 2, unit=8)),
+        a=FloatLIF(du=0.5, dv=0.5, vth=1.0, vth_lo=-0.5, bias=bias, refractory=2),
+        flat=Flatten(),
+        fc=Linear.from_weights(dyadic(rng, 5, 24, unit=8)),
+        b=FloatLIF(du=1.0, dv=0.0, vth=1.5, bias=0.25),
+    )
+    mapped = map_network(net, scale=64)
+    x = jnp.asarray(spikes_in(5, 4, (2, 3, 4)))
+    before, after = (nj.simulate(n, x, probes=["a.v"]) for n in (net, mapped.network))
+    np.testing.assert_array_equal(after.outputs, before.outputs)
+    np.testing.assert_array_equal(after["a.v"], 4096 * before["a.v"])
+    assert mapped.network["a"].vth_lo == -32 and mapped.network["a"].bias_mant.shape == (4, 1, 1)
+    assert (mapped.network["b"].bias_mant, mapped.network["b"].bias_exp) == (16, 6)
+
+
 @pytest.mark.parametrize("kind", [RF, RFIzhikevich, AdRF])
 def test_resonators_count_in_weight_steps(kind):
     rng = np.random.default_rng(14)
@@ -589,6 +610,14 @@ def test_refused_graphs_and_pools():
     edges = [("input", "fc"), ("fc", "a"), ("fc", "b")]
     with pytest.raises(MappingError, match="feed several layers"):
         map_network(nj.Network(two, edges, inputs=(2,)))
+
+
+def test_layers_that_move_values_add_up_what_comes():
+    rng = np.random.default_rng(16)
+    dense = lambda: Linear.from_weights(dyadic(rng, 8, 5, unit=4))  # noqa: E731
+    layers = {"l": dense(), "r": dense(), "wait": Delay(1), "a": IAF(threshold=1.5, **ZERO)}
+    edges = [("input", "l"), ("input", "r"), ("l", "wait"), ("r", "wait"), ("wait", "a")]
+    compare(nj.Network(layers, edges, inputs=(5,)), spikes_in(10, 2, (5,)))
 
 
 def test_refused_options_and_devices():
