@@ -16,9 +16,11 @@ from neurojax.chips.loihi.complex_synapse import ComplexSynapse as ComplexSynaps
 from neurojax.chips.loihi.cuba import CUBA as CUBA, CUBAState as CUBAState
 from neurojax.chips.loihi.delay_dense import DelayDense as DelayDense
 from neurojax.chips.loihi.float import FloatLIF as FloatLIF, FloatLIFState as FloatLIFState
+from neurojax.chips.loihi.input import Input as Input
 from neurojax.chips.loihi.lif import LIF as LIF, LIFState as LIFState
 from neurojax.chips.loihi.mapping import map as map, overflow as overflow
 from neurojax.chips.loihi.norm import ShiftNorm as ShiftNorm
+from neurojax.chips.loihi.pool import PerChannel as PerChannel
 from neurojax.chips.loihi.quantise import (
     EightBit as EightBit,
     QuantisedInput as QuantisedInput,
