@@ -6,7 +6,7 @@ Arrays are `[neurons, time]`; there is one sample.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -75,30 +75,27 @@ def _array(value: Any) -> Any:
 
 
 def _lif(case: Case) -> LIF:
-    params, options = dict(case.params), {}
-    names = {"vth_hi": "vth", "reset_interval": "reset_interval", "reset_offset": "reset_offset"}
-    names |= {name: name for name in ("du", "dv", "vth", "vth_lo", "bias_mant", "bias_exp")}
-    for name, ours in names.items():
-        if name in params:
-            options[ours] = _array(params.pop(name))
-    if params:
-        raise ValueError(f"parameters of LIF that are not known: {', '.join(params)}")
-    return LIF(**options)
+    names = {"vth_hi": "vth"}
+    names |= {n: n for n in ("du", "dv", "vth", "vth_lo", "bias_mant", "bias_exp")}
+    return LIF(**_renamed(case, names | {n: n for n in ("reset_interval", "reset_offset")}))
 
 
 def _float_lif(case: Case) -> FloatLIF:
-    params, options = dict(case.params), {}
-    names = {"vth_hi": "vth", "bias_mant": "bias"} | {n: n for n in ("du", "dv", "vth", "vth_lo")}
-    for name, ours in names.items():
-        if name in params:
-            options[ours] = _array(params.pop(name))
-    if "refractory_period" in params:
+    names = {"vth_hi": "vth", "bias_mant": "bias", "refractory_period": "refractory"}
+    options = _renamed(case, names | {n: n for n in ("du", "dv", "vth", "vth_lo", "bias_exp")})
+    options.pop("bias_exp", None)  # Lava ignores it
+    if "refractory" in options:
         # Lava counts the steps behind the spike, the chip that of the spike, too.
-        options["refractory"] = params.pop("refractory_period") + 1
-    params.pop("bias_exp", None)  # Lava ignores it
-    if params:
-        raise ValueError(f"parameters of LIF that are not known: {', '.join(params)}")
+        options["refractory"] += 1
     return FloatLIF(**options)
+
+
+def _renamed(case: Case, names: Mapping[str, str]) -> dict[str, Any]:
+    """The parameters under our names; one that is not known must not be passed over."""
+    unknown = case.params.keys() - names.keys()
+    if unknown:
+        raise ValueError(f"parameters of LIF that are not known: {', '.join(sorted(unknown))}")
+    return {names[name]: _array(value) for name, value in case.params.items()}
 
 
 def _refractory_end(case: Case) -> None:
