@@ -61,6 +61,8 @@ class Report:
                 if all(isinstance(row[column], int | float | None) for row in self.rows)
             ]
             cells = [[_cell(row[c], form) for c, form in columns.values()] for row in self.rows]
+            # A row that is about something else has nothing in the first column.
+            cells = [row for row in cells if row[0]]
             parts.append(text_table(list(columns), cells, right=numbers))
         if self.notes:
             parts.append("\n".join(f"- {note}" for note in self.notes))
