@@ -204,6 +204,8 @@ class CUBA(Layer):
         n = self._steps(y)
         drive = truncate(self.s_scale * x)
         left = leak(n, decay, drive)
+        if self.requantise:  # the decay's gradient is of the state before it was cut
+            left = _derivative_of(self.s_scale * y * (1 - decay) + drive, left)
         if self.decay_gradient == "slayer":
             kept = 1 - lax.stop_gradient(decay)
             # As if a larger decay kept more, and as much more as 4096 times itself.
