@@ -35,9 +35,20 @@ def wide(n: Int[Array, "*shape"]) -> Wide:
     return Wide(n >> LOW_BITS, n & LOW_MASK)
 
 
+def from_integer(value: int) -> Wide:
+    """From a Python integer: a constant, also under jit."""
+    return Wide(np.int32(value >> LOW_BITS), np.int32(value & LOW_MASK))  # type: ignore[arg-type]
+
+
 def from_integers(values: Any) -> Wide:
-    """From Python integers or a NumPy array of integers, |value| < 2^50. Not under jit."""
+    """From a NumPy array of integers, -2^50 <= value < 2^50. Not under jit."""
     values = np.asarray(values, np.int64)
+    half = 1 << (BITS[1] - 1)
+    if values.size and not (values.min() >= -half and values.max() < half):
+        raise ValueError(
+            f"integers {values.min()}..{values.max()} are out of range; they must be within "
+            f"-2^{BITS[1] - 1}..2^{BITS[1] - 1} - 1"
+        )
     return Wide(
         jnp.asarray(values >> LOW_BITS, jnp.int32), jnp.asarray(values & LOW_MASK, jnp.int32)
     )

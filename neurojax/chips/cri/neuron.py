@@ -56,6 +56,9 @@ OVERFLOWS = ("saturate", "wrap")
 NO_LEAK = LEAKS[1]
 SIMULATOR_LEAKS = (LEAKS[0], 64)
 SIMULATOR_SHIFTS = (-64, 63)
+SIMULATOR_THRESHOLD_BITS = 50
+"""The simulators compare with any number; these are all the bits that we can."""
+
 BITS = (_wide.BITS[0], MEMBRANE_BITS)
 
 
@@ -124,15 +127,9 @@ def with_membrane(state: CRIState, values: Any) -> CRIState:
     """The state with other membranes: integers that broadcast to its shape. Not under jit.
 
     Raises:
-        ValueError: More than 50 bits.
+        ValueError: An integer of more than 51 bits.
     """
-    values = np.broadcast_to(np.asarray(values, np.int64), state.v.shape)
-    if values.size and not (values.min() >= -(1 << 50) and values.max() < 1 << 50):
-        raise ValueError(
-            f"membranes {values.min()}..{values.max()} are out of range; CRI's have "
-            f"{MEMBRANE_BITS} bits"
-        )
-    exact = _wide.from_integers(values)
+    exact = _wide.from_integers(np.broadcast_to(np.asarray(values, np.int64), state.v.shape))
     return state._replace(v=_wide.to_float(exact), high=exact.high, low=exact.low)
 
 
@@ -293,7 +290,7 @@ class Neuron(Layer):
                     raise ValueError(f"Neuron: {name} has {strange[0]}; the codes are {codes}")
         if isinstance(self.bits, bool) or not BITS[0] <= self.bits <= BITS[1]:
             raise ValueError(f"Neuron: bits is {self.bits!r}; it must be within {BITS}")
-        _check_threshold(self.theta)
+        _check_threshold(self.theta, SIMULATOR_THRESHOLD_BITS if simulator else THRESHOLD_BITS)
         if self.draws is not None and self.draws.dtype.kind not in "iu":
             raise TypeError(f"Neuron: draws have type {self.draws.dtype}; they must be integers")
         if not isinstance(self.surrogate, Surrogate):
@@ -447,8 +444,7 @@ class Neuron(Layer):
             return self.theta, _wide.to_float(self.theta)
         if isinstance(self.theta, float):
             whole = math.floor(self.theta) if self.fires_above else math.ceil(self.theta)
-            exact = jax.tree.map(np.asarray, _python_wide(whole))
-            return exact, jnp.float32(self.theta)
+            return _wide.from_integer(whole), jnp.float32(self.theta)
         whole = floor(self.theta) if self.fires_above else ceil(self.theta)
         return _wide.from_float(lax.stop_gradient(whole)), self.theta.astype(jnp.float32)
 
@@ -557,10 +553,6 @@ def _zero(like: Wide) -> Wide:
     return Wide(jnp.zeros_like(like.high), jnp.zeros_like(like.low))
 
 
-def _python_wide(value: int) -> Wide:
-    return Wide(np.int32(value >> _wide.LOW_BITS), np.int32(value & _wide.LOW_MASK))
-
-
 def _fits(shape: Shape, to: Shape) -> bool:
     try:
         return np.broadcast_shapes(shape, to) == to
@@ -587,8 +579,8 @@ def _check_range(name: str, value: Any, legal: tuple[int, int]) -> None:
         raise ValueError(f"Neuron: {name} is {found}; it must be an integer within {low}..{high}")
 
 
-def _check_threshold(theta: Any) -> None:
-    largest = 1 << (THRESHOLD_BITS - 1)
+def _check_threshold(theta: Any, bits: int) -> None:
+    largest = 1 << (bits - 1)
     if isinstance(theta, Wide):
         if not _concrete(theta.high):
             return
@@ -606,6 +598,5 @@ def _check_threshold(theta: Any) -> None:
         )
     if not good:
         raise ValueError(
-            f"Neuron: theta is {text}; it must be within -2^{THRESHOLD_BITS - 1}.."
-            f"2^{THRESHOLD_BITS - 1} - 1, which is what the chip stores"
+            f"Neuron: theta is {text}; it must be within -2^{bits - 1}..2^{bits - 1} - 1"
         )
