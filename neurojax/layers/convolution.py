@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
-from neurojax._layer import Layer, Shape, State, check_shape
+from neurojax._layer import Shape
 from neurojax.layers._im2col import Window, convolve
+from neurojax.layers._kernel import KernelLayer, common_options
 from neurojax.layers._weights import (
     Pairs,
     as_weight,
@@ -20,27 +20,13 @@ from neurojax.layers._weights import (
     pads_per_axis,
     per_axis,
     positive,
-    short,
     text_of,
     uniform,
 )
 
-IMPLEMENTATIONS = ("auto", "im2col", "native")
 
-
-class _Conv(Layer):
-    """What Conv1d and Conv2d share; only the number of spatial axes differs."""
-
-    weight: Float[Array, "out in_per_group *kernel"]
-    bias: Float[Array, " out"] | None
-    stride: tuple[int, ...] = eqx.field(static=True)
-    padding: Pairs = eqx.field(static=True)
-    dilation: tuple[int, ...] = eqx.field(static=True)
-    groups: int = eqx.field(static=True)
-    implementation: str = eqx.field(static=True)
-
-    ndim: ClassVar[int]
-    layout: ClassVar[str]
+class _Conv(KernelLayer):
+    """What Conv1d and Conv2d share; the weight is `(out, in / groups, *kernel)`."""
 
     def __init__(
         self,
@@ -115,27 +101,11 @@ class _Conv(Layer):
         """Number of output channels."""
         return self.weight.shape[-2 - self.ndim]
 
-    @property
-    def kernel_size(self) -> tuple[int, ...]:
-        """Size of the kernel, one number a spatial axis."""
-        return self.weight.shape[-self.ndim :]
+    def _im2col(self, x: Array) -> Array:
+        window = Window(self.stride, self.padding, self.dilation, self.groups)
+        return convolve(x, self.weight, window)
 
-    def step(
-        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
-    ) -> tuple[State, Array]:
-        del key
-        y = self._convolve(x)
-        if self.bias is not None:
-            y = y + jnp.expand_dims(self.bias, tuple(range(1, self.ndim + 1)))
-        return state, y
-
-    def _convolve(self, x: Array) -> Array:
-        # The backend is the default one while tracing; for another one say the implementation.
-        on_cpu = jax.default_backend() == "cpu"
-        if self.implementation == "im2col" or (self.implementation == "auto" and on_cpu):
-            return convolve(
-                x, self.weight, Window(self.stride, self.padding, self.dilation, self.groups)
-            )
+    def _native(self, x: Array) -> Array:
         (y,) = jax.lax.conv_general_dilated(
             x[None],
             self.weight,
@@ -148,30 +118,16 @@ class _Conv(Layer):
         return y
 
     def out_shape(self, in_shape: Shape) -> Shape:
-        name = type(self).__name__
-        check_shape(name, in_shape, self.ndim + 1, self.layout)
-        if in_shape[0] != self.in_channels:
-            raise ValueError(
-                f"{name} takes {self.in_channels} input channels, got shape {in_shape}"
-            )
+        self._check_input(in_shape)
         sizes = window_counts(
-            name, in_shape[1:], self.kernel_size, self.stride, self.padding, self.dilation
+            type(self).__name__,
+            in_shape[1:],
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
         )
         return (self.out_channels, *sizes)
-
-    def describe(self) -> str:
-        text = (
-            f"{type(self).__name__} {self.in_channels}->{self.out_channels}, "
-            f"{text_of(self.kernel_size)}"
-        )
-        if set(self.stride) != {1}:
-            text += f", stride {short(self.stride)}"
-        text += padding_text(self.padding)
-        if set(self.dilation) != {1}:
-            text += f", dilation {short(self.dilation)}"
-        if self.groups != 1:
-            text += f", {self.groups} groups"
-        return text + ("" if self.bias is None else ", bias")
 
 
 class Conv1d(_Conv):
@@ -224,18 +180,16 @@ def _options(
     implementation: str,
 ) -> dict[str, Any]:
     """The static fields of a convolution, checked."""
-    name, kernel = cls.__name__, shape[2:]
-    strides = per_axis(f"{name}: stride", stride, cls.ndim)
-    dilations = per_axis(f"{name}: dilation", dilation, cls.ndim)
-    groups = positive(f"{name}: groups", groups)
-    if shape[0] % groups:
-        raise ValueError(f"{name}: out_channels={shape[0]} must be a multiple of groups={groups}")
-    if implementation not in IMPLEMENTATIONS:
-        raise ValueError(f"{name}: implementation={implementation!r}; known: {IMPLEMENTATIONS}")
+    name = cls.__name__
+    options = common_options(
+        cls, stride, dilation, groups, implementation, ("out_channels", shape[0])
+    )
     if padding == "same":
-        if set(strides) != {1}:
-            raise ValueError(f"{name}: padding='same' needs stride 1, got stride {strides}")
-        totals = [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)]
+        if set(options["stride"]) != {1}:
+            raise ValueError(
+                f"{name}: padding='same' needs stride 1, got stride {options['stride']}"
+            )
+        totals = [d * (k - 1) for d, k in zip(options["dilation"], shape[2:], strict=True)]
         pads: Pairs = tuple((total // 2, total - total // 2) for total in totals)
     elif padding == "valid":
         pads = ((0, 0),) * cls.ndim
@@ -243,13 +197,7 @@ def _options(
         raise ValueError(f"{name}: padding={padding!r}; it must be 'same', 'valid' or integers")
     else:
         pads = pads_per_axis(f"{name}: padding", padding, cls.ndim)
-    return {
-        "stride": strides,
-        "padding": pads,
-        "dilation": dilations,
-        "groups": groups,
-        "implementation": implementation,
-    }
+    return options | {"padding": pads}
 
 
 def window_counts(
@@ -270,12 +218,3 @@ def window_counts(
             f"{text_of(padded)}; use a smaller kernel or more padding"
         )
     return tuple((n - span) // s + 1 for n, span, s in zip(padded, spans, stride, strict=True))
-
-
-def padding_text(padding: Pairs) -> str:
-    """`, padding 1` for the description of a layer; empty without padding."""
-    if all(pads == (0, 0) for pads in padding):
-        return ""
-    if all(before == after for before, after in padding):
-        return f", padding {short([before for before, _ in padding])}"
-    return ", padding " + text_of([f"{before}:{after}" for before, after in padding])

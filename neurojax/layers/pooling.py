@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape, State, check_shape
+from neurojax.layers._kernel import padding_text
 from neurojax.layers._weights import Pairs, pads_per_axis, per_axis, short, text_of
-from neurojax.layers.convolution import padding_text, window_counts
+from neurojax.layers.convolution import window_counts
 
 
 class _Pool(Layer):

@@ -9,11 +9,12 @@ from typing import Any, ClassVar, Self
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
-from neurojax._layer import Layer, Shape, State, check_shape
+from neurojax._layer import Shape
 from neurojax.layers._col2im import convolve_transposed, full_sizes
 from neurojax.layers._im2col import Window
+from neurojax.layers._kernel import KernelLayer, common_options
 from neurojax.layers._weights import (
     Pairs,
     as_weight,
@@ -22,26 +23,14 @@ from neurojax.layers._weights import (
     per_axis,
     positive,
     short,
-    text_of,
     uniform,
 )
-from neurojax.layers.convolution import IMPLEMENTATIONS, padding_text
 
 
-class _ConvTranspose(Layer):
-    """What ConvTranspose1d and ConvTranspose2d share; only the number of spatial axes differs."""
+class _ConvTranspose(KernelLayer):
+    """What ConvTranspose1d and 2d share; the weight is `(in, out / groups, *kernel)`."""
 
-    weight: Float[Array, "in out_per_group *kernel"]
-    bias: Float[Array, " out"] | None
-    stride: tuple[int, ...] = eqx.field(static=True)
-    padding: Pairs = eqx.field(static=True)
     output_padding: tuple[int, ...] = eqx.field(static=True)
-    dilation: tuple[int, ...] = eqx.field(static=True)
-    groups: int = eqx.field(static=True)
-    implementation: str = eqx.field(static=True)
-
-    ndim: ClassVar[int]
-    layout: ClassVar[str]
 
     def __init__(
         self,
@@ -123,28 +112,14 @@ class _ConvTranspose(Layer):
         """Number of output channels."""
         return self.weight.shape[-1 - self.ndim] * self.groups
 
-    @property
-    def kernel_size(self) -> tuple[int, ...]:
-        """Size of the kernel, one number a spatial axis."""
-        return self.weight.shape[-self.ndim :]
+    def _im2col(self, x: Array) -> Array:
+        # What output_padding adds is cut from the padding; no input reaches the rest.
+        cut, rest = self._behind()
+        window = Window(self.stride, cut, self.dilation, self.groups)
+        y = convolve_transposed(x, self.weight, window)
+        return jnp.pad(y, ((0, 0), *((0, more) for more in rest))) if any(rest) else y
 
-    def step(
-        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
-    ) -> tuple[State, Array]:
-        del key
-        y = self._convolve(x)
-        if self.bias is not None:
-            y = y + jnp.expand_dims(self.bias, tuple(range(1, self.ndim + 1)))
-        return state, y
-
-    def _convolve(self, x: Array) -> Array:
-        on_cpu = jax.default_backend() == "cpu"  # as in Conv2d
-        if self.implementation == "im2col" or (self.implementation == "auto" and on_cpu):
-            # What output_padding adds is cut from the padding; no input reaches the rest.
-            cut, rest = self._behind()
-            window = Window(self.stride, cut, self.dilation, self.groups)
-            y = convolve_transposed(x, self.weight, window)
-            return jnp.pad(y, ((0, 0), *((0, more) for more in rest))) if any(rest) else y
+    def _native(self, x: Array) -> Array:
         padding = [
             (d * (k - 1) - before, d * (k - 1) - after + extra)
             for d, k, (before, after), extra in zip(
@@ -173,37 +148,20 @@ class _ConvTranspose(Layer):
         return cut, [max(extra - after, 0) for (_, after), extra in pairs]
 
     def out_shape(self, in_shape: Shape) -> Shape:
-        name = type(self).__name__
-        check_shape(name, in_shape, self.ndim + 1, self.layout)
-        if in_shape[0] != self.in_channels:
-            raise ValueError(
-                f"{name} takes {self.in_channels} input channels, got shape {in_shape}"
-            )
+        self._check_input(in_shape)
         cut, rest = self._behind()
         window = Window(self.stride, cut, self.dilation, self.groups)
         inner = full_sizes(in_shape[1:], self.kernel_size, window)
         if min(inner) < 1:
             raise ValueError(
-                f"{name}: padding {self.padding} cuts off all of the output of shape "
-                f"{in_shape}; use less padding"
+                f"{type(self).__name__}: padding {self.padding} cuts off all of the output of "
+                f"shape {in_shape}; use less padding"
             )
         return (self.out_channels, *(n + more for n, more in zip(inner, rest, strict=True)))
 
-    def describe(self) -> str:
-        text = (
-            f"{type(self).__name__} {self.in_channels}->{self.out_channels}, "
-            f"{text_of(self.kernel_size)}"
-        )
-        if set(self.stride) != {1}:
-            text += f", stride {short(self.stride)}"
-        text += padding_text(self.padding)
-        if any(self.output_padding):
-            text += f", output padding {short(self.output_padding)}"
-        if set(self.dilation) != {1}:
-            text += f", dilation {short(self.dilation)}"
-        if self.groups != 1:
-            text += f", {self.groups} groups"
-        return text + ("" if self.bias is None else ", bias")
+    def _more(self) -> str:
+        extra = self.output_padding
+        return f", output padding {short(extra)}" if any(extra) else ""
 
 
 class ConvTranspose1d(_ConvTranspose):
@@ -268,14 +226,11 @@ def _options(
 ) -> dict[str, Any]:
     """The static fields, checked."""
     name = cls.__name__
-    strides = per_axis(f"{name}: stride", stride, cls.ndim)
-    dilations = per_axis(f"{name}: dilation", dilation, cls.ndim)
+    options = common_options(
+        cls, stride, dilation, groups, implementation, ("in_channels", shape[0])
+    )
+    strides, dilations = options["stride"], options["dilation"]
     extra = per_axis(f"{name}: output_padding", output_padding, cls.ndim, least=0)
-    groups = positive(f"{name}: groups", groups)
-    if shape[0] % groups:
-        raise ValueError(f"{name}: in_channels={shape[0]} must be a multiple of groups={groups}")
-    if implementation not in IMPLEMENTATIONS:
-        raise ValueError(f"{name}: implementation={implementation!r}; known: {IMPLEMENTATIONS}")
     if any(e >= max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True)):
         raise ValueError(
             f"{name}: output_padding is {extra}; it must be less than the stride {strides} or the "
@@ -283,11 +238,5 @@ def _options(
         )
     if isinstance(padding, str):
         raise ValueError(f"{name}: padding={padding!r}; it must be integers")
-    return {
-        "stride": strides,
-        "padding": pads_per_axis(f"{name}: padding", padding, cls.ndim),
-        "output_padding": extra,
-        "dilation": dilations,
-        "groups": groups,
-        "implementation": implementation,
-    }
+    pads = pads_per_axis(f"{name}: padding", padding, cls.ndim)
+    return options | {"padding": pads, "output_padding": extra}
