@@ -78,7 +78,7 @@ def dense(
         delay_shift: Whether the output comes one time step late. slayer's sigma-delta blocks have
             False.
         delay: Axonal delays, one number or one a channel: whole steps of what is given count, 0 to
-            62. They are not trained here.
+            62. A JAX array is learned (`AxonalDelay`), numbers and NumPy's arrays are not.
         in_shape: Shape of one sample at one step; needed if it is `(features, 1, 1)`.
 
     Returns:

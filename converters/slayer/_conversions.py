@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -125,15 +126,16 @@ def lava_neuron_forward(
     single = x.ndim == 2
     x = x[:, None] if single else x
     whole = isinstance(v, CUBAState)
-    start = v if whole else (v, 0.0)
+    start = v if whole else CUBAState(v, 0.0)
     network = Sequential(x.shape[2:], n=lava_neuron)
     state = network.init(x.shape[1])
-    given = CUBAState(*(_filled(part, x.shape[1:], single) for part in start))
+    filled = {name: _filled(getattr(start, name), x.shape[1:], single) for name in ("v", "i")}
+    given = state.layers["n"]._replace(**filled)
     run = simulate(network, x, state=state._replace(layers={"n": given}))
     end: Any = run.state.layers["n"]
     spikes = run.outputs
     if single:
-        spikes, end = spikes[:, 0], CUBAState(end.v[0], end.i[0])
+        spikes, end = spikes[:, 0], jax.tree.map(lambda part: part[0], end)
     return spikes, end if whole else end.v
 
 

@@ -21,12 +21,14 @@ from neurojax.converters.slayer._blocks import (
     recurrent,
     unpool,
 )
+from neurojax.converters.slayer._neurons import array
 from neurojax.converters.slayer._reading import read_neuron
 from neurojax.converters.slayer._sigma_delta import sigma_delta_input, sigma_delta_output
 from neurojax.converters.slayer._synapses import steps_per_unit, window_of
 from neurojax.layers.dropout import Dropout
 from neurojax.layers.shape import Flatten, Identity
 
+FIXED_DELAYS = "its axonal delays are fixed; put an AxonalDelay in their place to train them on"
 LAYOUT = "inputs [batch, ..., time] of slayer are [time, batch, ...] here"
 COMPLEX = "a pair (real, imag) of slayer is the first axis of a sample here"
 
@@ -176,6 +178,8 @@ def _block(block: Block, module: Any, notes: tuple[str, ...], *, drops: bool = T
             "count_log=True returns the mean rate, too; make the block with count_log=False and "
             "take the mean of the outputs"
         )
+    if getattr(module, "delay", None) is not None:
+        notes += (FIXED_DELAYS,)
     drop = getattr(getattr(module, "neuron", module), "drop", None)
     if drop is not None and "neuron" in block and drops:
         behind = block.pop("delay", None)
@@ -272,5 +276,5 @@ def _mask(module: Any) -> Any:
 def _delays(module: Any) -> dict[str, Any]:
     if module.delay is not None and not getattr(module.delay, "init", True):
         raise ValueError("axonal delays are drawn in the first call; run the block once before")
-    delay = None if module.delay is None else weight(module.delay.delay)
+    delay = None if module.delay is None else array(module.delay.delay)
     return {"delay_shift": bool(module.delay_shift), "delay": delay}

@@ -56,7 +56,8 @@ def from_state_dict(
             `"input"`, or `"output"` of sigma-delta networks.
         state_dict: Arrays or tensors by name: `synapse.weight` (or `synapse.weight_g` and
             `weight_v`; of complex weights `synapse.real.weight`, ...), `neuron.current_decay`,
-            `neuron.voltage_decay`, `delay.delay`, ...
+            `neuron.voltage_decay`, `delay.delay` (fixed; the option `delay=` with an array of JAX
+            instead of it is learned), ...
         neuron: The neuron parameters, as slayer takes them. What the state dict holds of them
             counts; decays are constants unless `requires_grad` is True.
         family: The part of slayer that the block is from: `"cuba"`, `"alif"`, `"rf"`, `"rf_iz"`,

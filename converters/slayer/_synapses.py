@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from neurojax._layer import Layer, Shape
+from neurojax.chips.loihi.axonal_delay import AxonalDelay
 from neurojax.chips.loihi.complex_synapse import ComplexSynapse
 from neurojax.chips.loihi.pool import PerChannel
 from neurojax.chips.loihi.quantise import LARGEST, SCALE, quantise_8bit, quantised
@@ -174,6 +175,8 @@ def window_of(module: Any) -> dict[str, Any]:
 
 def delays(delay_shift: bool, delay: Any) -> dict[str, Layer]:
     """One layer for the step that a block takes and the axonal delays behind it."""
+    if isinstance(delay, Array):
+        return {"delay": AxonalDelay(delay.reshape(-1), shift=int(delay_shift))}
     steps = np.zeros(1) if delay is None else np.floor(array(delay)).reshape(-1)
     steps = np.clip(steps, 0, LARGEST_AXONAL_DELAY).astype(int) + int(delay_shift)
     if not steps.any():

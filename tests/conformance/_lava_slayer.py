@@ -216,6 +216,8 @@ def _block(case: Case, kind: str, options: dict[str, Any]) -> None:
     }
     if kind == "pool":
         options = {"in_shape": case["x"].shape[1:-1]} | options
+    if "grad.delay.delay" in case:
+        options = options | {"delay": jnp.asarray(state.pop("delay.delay"))}
     layers = slayer.from_state_dict(kind, state, neuron=case.params, **options)
     if isinstance(layers.get("neuron"), CUBA):
         layers["neuron"] = _as_there(layers["neuron"])
@@ -245,6 +247,7 @@ def _gradients(case: Case, to_network: Any, to_x: Any) -> None:
         "recurrent_synapse.weight": lambda: to_network["neuron"].synapse.layer.weight,
         "weight": lambda: to_network["transform"].weight,
         "bias": lambda: to_network["transform"].bias,
+        "delay.delay": lambda: to_network["delay"].delays,
     }
     for name in sorted(case.arrays):
         if not name.startswith("grad."):
@@ -257,8 +260,6 @@ def _gradients(case: Case, to_network: Any, to_x: Any) -> None:
             while hasattr(neuron, "neuron"):  # within feedback
                 neuron = neuron.neuron
             _decay_gradients(case, neuron, {parameter.removeprefix("neuron."): name})
-        elif parameter == "delay.delay":
-            case.leave_out("delays are not trained", name)
 
 
 def without_neurons(case: Case) -> Iterator[Result]:

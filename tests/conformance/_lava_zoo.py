@@ -32,11 +32,6 @@ RESONATORS = {
     "rf": rf_neuron,
 }
 
-BEFORE_RESET = (
-    "slayer's gradients to the decays of RF_IZ are made of states before their reset, on which no "
-    "later state depends; ours are not"
-)
-
 
 def alif(case: Case) -> Iterator[Result]:
     """`alif.Neuron`: current, membrane, threshold, refractory response, spikes."""
@@ -78,7 +73,7 @@ def resonator(case: Case) -> Iterator[Result]:
     neuron = RESONATORS[kind.group(1)](**params)
     shown = neuron
     if isinstance(neuron, RFIzhikevich):
-        shown = dataclasses.replace(neuron, reset_delay="before")
+        shown = dataclasses.replace(neuron, reset_delay="before", decay_gradient="slayer")
     x = np.stack([first(case["x_re"]), first(case["x_im"])], axis=2)
     adaptive = "threshold" in case
     probes = ["n.re", "n.im", *(("n.b", "n.r") if adaptive else ())]
@@ -93,11 +88,11 @@ def resonator(case: Case) -> Iterator[Result]:
         for part, array in enumerate(("grad_re", "grad_im")):
             case.gradient(array, last(got.to_x[0][:, :, part]))
         for array, name in (("grad_sin", "sin_decay"), ("grad_cos", "cos_decay")):
-            if array in case and isinstance(neuron, RFIzhikevich) and np.any(case["spike"]):
-                case.leave_out(BEFORE_RESET, array)
-            elif array in case:
-                # Theirs lacks 1 / 4096, which is just that it is to 4096 times the decay.
-                case.gradient(array, _flat(getattr(got.to_network[0]["n"], name), case[array]))
+            if array in case:
+                # Theirs is to 4096 times the decay, but lacks 1 / 4096.
+                lacks = 1 if shown is neuron else 4096
+                ours = _flat(getattr(got.to_network[0]["n"], name), case[array])
+                case.gradient(array, ours / lacks)
     _device(case, neuron)
     yield from case.results(f"slayer_{kind.group(1)}")
 

@@ -78,6 +78,13 @@ def test_recorded_blocks(name):
     block = slayer.from_state_dict(kind, state_dict(z), neuron=params, **options)
     net = network(block, in_shape)
     assert (outputs(net, z["x"]) == z["y"]).all()
+    if "param.delay.delay" in z:  # as it stands in the state dict it is fixed
+        assert block["delay"].steps == tuple(np.floor(z["param.delay.delay"]).astype(int) + 1)
+        held = state_dict(z)
+        learned = jnp.asarray(held.pop("delay.delay"))
+        block = slayer.from_state_dict(kind, held, neuron=params, delay=learned, **options)
+        net = network(block, in_shape)
+        assert (outputs(net, z["x"]) == z["y"]).all()
 
     if kind != "recurrent" and "neuron" in block:  # slayer's gradients to decays, which are wrong
         options = {"reset_delay": "before", "decay_gradient": "slayer"}
@@ -102,9 +109,9 @@ def test_recorded_blocks(name):
         "neuron.voltage_decay": lambda: neuron().voltage_decay / 4096,
         "weight": lambda: layer("transform").weight,
         "bias": lambda: layer("transform").bias,
+        "delay.delay": lambda: layer("delay").delays,
     }
-    left = {name for name in z if name.startswith("grad.")} - {f"grad.{name}" for name in ours}
-    assert left <= {"grad.delay.delay"}  # delays are not trained here
+    assert {name[5:] for name in z if name.startswith("grad.")} <= set(ours)
     for parameter, read in ours.items():
         if f"grad.{parameter}" in z:
             assert_close(np.reshape(read(), z[f"grad.{parameter}"].shape), z[f"grad.{parameter}"])

@@ -14,6 +14,29 @@ from neurojax.fixed_point import _derivative_of
 from neurojax.surrogate import Surrogate, spike
 
 RESET_GRADIENTS = ("full", "detached", "bypassed")
+RESET_DELAYS = (False, "before")
+DECAY_GRADIENTS = ("true", "slayer")
+
+
+def check_reset_options(neuron: Any) -> None:
+    """Raise ValueError unless a neuron's options of its reset are known and go together."""
+    name = type(neuron).__name__
+    for field, legal in (
+        ("reset_gradient", RESET_GRADIENTS),
+        ("reset_delay", RESET_DELAYS),
+        ("decay_gradient", DECAY_GRADIENTS),
+    ):
+        if getattr(neuron, field) not in legal:
+            raise ValueError(
+                f"{name}: {field} is {getattr(neuron, field)!r}; it must be in {legal}"
+            )
+    if neuron.decay_gradient == "slayer" and (
+        neuron.reset_gradient != "bypassed" or neuron.reset_delay != "before"
+    ):
+        raise ValueError(
+            f"{name}: decay_gradient='slayer' is made of states before their reset; use it with "
+            "reset_gradient='bypassed' and reset_delay='before'"
+        )
 
 
 def recomputed(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Self
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
 
 from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
@@ -125,8 +126,13 @@ class AbstractResonator(AbstractNeuron):
             imag_norm=None if self.imag_norm is None else self.imag_norm.prepare(key),
         )
 
-    def _turn(self, re: Array, im: Array, x: Array) -> tuple[Array, Array]:
-        """The state after one time step, before a reset."""
+    def _turn(
+        self, re: Array, im: Array, x: Array, *, origin: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
+        """The state after one time step, before a reset.
+
+        `origin` is what `re` and `im` were before a reset: where slayer takes its gradients.
+        """
         sin, cos = self.sin_decay, self.cos_decay
         x_re, x_im = x[0], x[1]
         if self.real_norm is not None:
@@ -145,6 +151,9 @@ class AbstractResonator(AbstractNeuron):
         # Summed in int32, so that what has 25 bits on the way is exact, and rounded once.
         new_re = part(n_re, cos) - part(n_im, sin) + whole(self._input(x_re))
         new_im = part(n_re, sin) + part(n_im, cos) + whole(self._input(x_im))
+        if origin is not None:
+            re, im = origin
+            sin, cos = (part + (FULL - 1) * (part - lax.stop_gradient(part)) for part in (sin, cos))
         return (
             self._limited(new_re, cos * re - sin * im + x_re),
             self._limited(new_im, sin * re + cos * im + x_im),

@@ -30,14 +30,11 @@ from jaxtyping import Array, PRNGKeyArray
 
 from neurojax import surrogate as surrogates
 from neurojax._layer import Constant, Layer, Shape, State, constants_to_floats, parameter
-from neurojax.chips.loihi._fire import RESET_GRADIENTS, fires, graded, recomputed, reset
+from neurojax.chips.loihi._fire import check_reset_options, fires, graded, recomputed, reset
 from neurojax.chips.loihi._leak import FULL, check_shapes, leak, on_grid
 from neurojax.chips.loihi.quantise import SCALE, _positive
 from neurojax.chips.loihi.spec import STATE_SHIFT
 from neurojax.fixed_point import _derivative_of, divide, round_half_even, truncate
-
-RESET_DELAYS = (False, "before")
-DECAY_GRADIENTS = ("true", "slayer")
 
 
 class CUBAState(NamedTuple):
@@ -128,20 +125,7 @@ class CUBA(Layer):
                 "that doesn't spike"
             )
         _positive("CUBA: scale", self.scale)
-        for name, legal in (
-            ("reset_gradient", RESET_GRADIENTS),
-            ("reset_delay", RESET_DELAYS),
-            ("decay_gradient", DECAY_GRADIENTS),
-        ):
-            if getattr(self, name) not in legal:
-                raise ValueError(f"CUBA: {name} is {getattr(self, name)!r}; it must be in {legal}")
-        if self.decay_gradient == "slayer" and (
-            self.reset_gradient != "bypassed" or self.reset_delay != "before"
-        ):
-            raise ValueError(
-                "CUBA: decay_gradient='slayer' is made of membranes before their reset; use it "
-                "with reset_gradient='bypassed' and reset_delay='before'"
-            )
+        check_reset_options(self)
         if self.norm is not None and not isinstance(self.norm, Layer):
             raise TypeError(f"CUBA: norm is {self.norm!r}; use a layer such as ShiftNorm")
 

@@ -25,10 +25,9 @@ from jaxtyping import Array, PRNGKeyArray
 
 from neurojax import surrogate as surrogates
 from neurojax._layer import Shape
-from neurojax.chips.loihi._fire import RESET_GRADIENTS, fires, graded, reset
+from neurojax.chips.loihi._fire import check_reset_options, fires, graded, reset
 from neurojax.chips.loihi._phase import PhaseExponential, check_phase, phase_spikes
 from neurojax.chips.loihi._resonator import TURNED, AbstractResonator
-from neurojax.chips.loihi.cuba import RESET_DELAYS
 from neurojax.fixed_point import _derivative_of, divide
 
 
@@ -118,10 +117,12 @@ class RFIzhikevich(AbstractResonator):
         graded: A spike has the value of the imaginary part instead of 1. Its derivative is the
             surrogate's relative to the peak, and above the threshold the peak itself.
         reset_gradient: `"full"`; `"detached"`: no gradient to the spike through the reset;
-            `"bypassed"`: as if there were no reset, as in slayer (whose gradients to sine and
-            cosine also take the states before it; these take the states that are used).
+            `"bypassed"`: as if there were no reset, as in slayer.
         reset_delay: `"before"` resets at the beginning of the next step, so that the state is what
             was compared with the threshold. The spikes are the same.
+        decay_gradient: `"true"`; `"slayer"`: gradients to sine and cosine as lava-dl computes them,
+            from states before their reset, on which no later state depends, and without a factor
+            of 1 / 4096. See `CUBA`, also for what it needs.
         surrogate: Derivative of the spikes.
 
     Raises:
@@ -139,16 +140,13 @@ class RFIzhikevich(AbstractResonator):
 
     reset_gradient: str = eqx.field(static=True, default="full", kw_only=True)
     reset_delay: bool | str = eqx.field(static=True, default=False, kw_only=True)
+    decay_gradient: str = eqx.field(static=True, default="true", kw_only=True)
     surrogate: surrogates.Surrogate = eqx.field(
         static=True, default=surrogates.ATan(), kw_only=True
     )
 
     def __check_init__(self) -> None:
-        for name, legal in (("reset_gradient", RESET_GRADIENTS), ("reset_delay", RESET_DELAYS)):
-            if getattr(self, name) not in legal:
-                raise ValueError(
-                    f"RFIzhikevich: {name} is {getattr(self, name)!r}; it must be in {legal}"
-                )
+        check_reset_options(self)
 
     def init(self, in_shape: Shape) -> RFState:
         zeros = jnp.zeros(in_shape[1:])
@@ -159,7 +157,8 @@ class RFIzhikevich(AbstractResonator):
     ) -> tuple[RFState, Array]:
         del key
         early = self.reset_delay == "before"
-        re, im = self._turn(*(self._reset(*state) if early else state), x)
+        origin = state if self.decay_gradient == "slayer" else None
+        re, im = self._turn(*(self._reset(*state) if early else state), x, origin=origin)
         if self.threshold is None:
             return RFState(re, im), im
         y = self._spikes(im)

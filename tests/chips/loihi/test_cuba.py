@@ -280,7 +280,7 @@ def test_the_card_says_what_is_computed(options):
         ({"reset_gradient": "none"}, "reset_gradient is 'none'"),
         ({"reset_delay": True}, "reset_delay is True"),
         ({"decay_gradient": "lava"}, "decay_gradient is 'lava'"),
-        ({"decay_gradient": "slayer"}, "decay_gradient='slayer' is made of membranes before"),
+        ({"decay_gradient": "slayer"}, "decay_gradient='slayer' is made of states before"),
     ],
 )
 def test_refusals(arguments, words):
