@@ -18,8 +18,11 @@ from neurojax._network import Network
 from neurojax._probe import Probe
 from neurojax._simulate import simulate
 from neurojax._table import shape_text, text_table
+from neurojax.chips.loihi.delay_dense import DelayDense
+from neurojax.chips.loihi.pool import PerChannel
 from neurojax.layers import Chain, Linear, Recurrent
 from neurojax.layers.convolution import Conv1d, Conv2d
+from neurojax.layers.transposed import ConvTranspose1d, ConvTranspose2d
 from neurojax.neurons._equations import equations_of
 from neurojax.surrogate import Surrogate
 from neurojax.train._trainable import field_name, parameters
@@ -194,7 +197,7 @@ def _state_leaves(state: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 def _synapses(layer: Layer, in_shape: Any) -> int:
     """Connections, each input that a neuron sees being one; those into padding don't exist."""
-    if isinstance(layer, Linear):
+    if isinstance(layer, Linear | DelayDense):
         return layer.in_features * layer.out_features
     if isinstance(layer, Conv1d | Conv2d):
         pairs = layer.out_channels * layer.in_channels // layer.groups
@@ -206,6 +209,18 @@ def _synapses(layer: Layer, in_shape: Any) -> int:
             taps = starts[:, None] + layer.dilation[axis] * np.arange(kernel)
             pairs *= int(((taps >= 0) & (taps < n)).sum())
         return pairs
+    if isinstance(layer, ConvTranspose1d | ConvTranspose2d):
+        pairs = layer.in_channels * layer.out_channels // layer.groups
+        outs = layer.out_shape(in_shape)[1:]
+        for axis, (n, out, kernel) in enumerate(
+            zip(in_shape[1:], outs, layer.kernel_size, strict=True)
+        ):
+            starts = np.arange(n) * layer.stride[axis] - layer.padding[axis][0]
+            places = starts[:, None] + layer.dilation[axis] * np.arange(kernel)
+            pairs *= int(((places >= 0) & (places < out)).sum())
+        return pairs
+    if isinstance(layer, PerChannel):
+        return in_shape[0] * _synapses(layer.synapse, (1, *in_shape[1:]))
     if isinstance(layer, Recurrent):
         back = _synapses(layer.synapse, layer.neuron.out_shape(in_shape))
         return back + _synapses(layer.neuron, in_shape)
@@ -215,7 +230,9 @@ def _synapses(layer: Layer, in_shape: Any) -> int:
             total += _synapses(link, in_shape)
             in_shape = link.out_shape(in_shape)
         return total
-    return 0
+    # Layers around others: quantised ones, pairs of complex weights, the synapses of chips.
+    parts = (getattr(layer, field.name) for field in dataclasses.fields(layer))
+    return sum(_synapses(part, in_shape) for part in parts if isinstance(part, Layer))
 
 
 def _title(network: Network, chip: Any) -> str:

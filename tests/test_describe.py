@@ -12,7 +12,8 @@ from hypothesis import given, settings, strategies as st
 
 import neurojax as nj
 from neurojax._describe import describe
-from neurojax.chips import dynapcnn
+from neurojax.chips import dynapcnn, loihi
+from neurojax.chips.loihi.pool import PerChannel
 from neurojax.converters import spikingjelly
 from neurojax.converters.sinabs import _layers as sinabs_layers
 from neurojax.neurons._equations import equations_of
@@ -272,6 +273,43 @@ def test_synapses_are_the_products_of_a_convolution():
         card = describe(nj.Sequential((4, 7, 6), conv=conv))
         products = torch.nn.functional.conv2d(x, weight, groups=2, **options).sum()
         assert card.totals["synapses"] == f"{int(products):,}", options
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": 1, "stride": 2, "output_padding": 1},
+        {"dilation": 2, "padding": (0, 2)},
+        {"stride": (3, 1), "output_padding": (2, 0)},  # of which some outputs see nothing
+    ],
+)
+def test_synapses_are_the_products_of_a_transposed_convolution(options):
+    x, weight = torch.ones(1, 4, 5, 4), torch.ones(4, 3, 3, 2)
+    conv = nj.ConvTranspose2d.from_weights(weight.numpy(), groups=2, **options)
+    products = torch.nn.functional.conv_transpose2d(x, weight, groups=2, **options).sum()
+    card = describe(nj.Sequential((4, 5, 4), conv=conv))
+    assert card.totals["synapses"] == f"{int(products):,}"
+
+
+def test_synapses_within_other_layers():
+    """As many as there are without the layer around."""
+    dense, conv = np.ones((3, 5), np.float32), np.ones((2, 3, 2, 2), np.float32)
+    window = nj.Conv2d.from_weights(np.ones((1, 1, 2, 2), np.float32), stride=2)
+    fc, image = nj.Linear.from_weights(dense), nj.Conv2d.from_weights(conv)
+    rules = {"weight": nj.quantise.Quantiser(bits=8)}
+    for shape, layer, expected in (
+        ((5,), loihi.Synapse(fc), 15),
+        ((3, 4, 4), loihi.Synapse(image), 2 * 3 * 4 * 9),
+        ((5,), loihi.ComplexSynapse(fc, fc), 30),
+        ((5,), loihi.ComplexSynapse(loihi.Synapse(fc), loihi.Synapse(fc)), 30),
+        ((5,), nj.quantise.Quantised(fc, rules), 15),
+        ((5,), loihi.DelayDense(dense, np.ones((3, 5), int)), 15),
+        ((5,), loihi.Synapse(loihi.DelayDense(dense, np.ones((3, 5), int))), 15),
+        ((3, 4, 4), PerChannel(window), 3 * 4 * 4),
+        ((3,), nj.Recurrent(loihi.CUBA(current_decay=1.0, voltage_decay=0.0),
+                            loihi.Synapse(nj.Linear.from_weights(np.ones((3, 3))))), 9),
+    ):  # fmt: skip
+        assert describe(nj.Sequential(shape, layer)).totals["synapses"] == f"{expected:,}"
 
 
 def test_layers_that_compute_the_same_share_their_equations():

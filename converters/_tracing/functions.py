@@ -103,22 +103,28 @@ def _linear(fold: Fold, record: Record) -> None:
     _twin(fold, record, _filled(module, weight, bias))
 
 
-@handles("conv1d", "conv2d")
+_PLAIN = ("stride", "padding", "dilation", "groups")
+_TRANSPOSED = ("stride", "padding", "output_padding", "groups", "dilation")  # as torch orders them
+_CONVOLUTIONS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "conv1d": (torch.nn.Conv1d, _PLAIN),
+    "conv2d": (torch.nn.Conv2d, _PLAIN),
+    "conv_transpose1d": (torch.nn.ConvTranspose1d, _TRANSPOSED),
+    "conv_transpose2d": (torch.nn.ConvTranspose2d, _TRANSPOSED),
+}
+
+
+@handles(*_CONVOLUTIONS)
 def _convolution(fold: Fold, record: Record) -> None:
     weight, bias = argument(record, 1, "weight"), argument(record, 2, "bias")
     _check_constants(fold, weight, bias)
-    names = ("stride", "padding", "dilation", "groups")
+    kind, names = _CONVOLUTIONS[record.name]
     options = {
-        n: argument(record, i + 3, n, 0 if n == "padding" else 1) for i, n in enumerate(names)
+        n: argument(record, i + 3, n, 0 if "padding" in n else 1) for i, n in enumerate(names)
     }
-    kind = torch.nn.Conv1d if record.name == "conv1d" else torch.nn.Conv2d
-    module = kind(
-        weight.shape[1] * options["groups"],
-        weight.shape[0],
-        tuple(weight.shape[2:]),
-        bias=bias is not None,
-        **options,
-    )
+    channels = [weight.shape[1] * options["groups"], weight.shape[0]]
+    if "output_padding" in names:  # the weight of a transposed one has its inputs first
+        channels.reverse()
+    module = kind(*channels, tuple(weight.shape[2:]), bias=bias is not None, **options)
     _twin(fold, record, _filled(module, weight, bias))
 
 

@@ -180,6 +180,28 @@ def test_functions_with_weights():
     assert not np.any(np.asarray(network["linear"].weight)[:, 1])
 
 
+class Upwards(nn.Module):
+    """Transposed convolutions as functions, over one axis and over two."""
+
+    def __init__(self):
+        super().__init__()
+        self.line = nn.Parameter(torch.randn(2, 4, 3))
+        self.image = nn.Parameter(torch.randn(4, 1, 3, 2))
+        self.bias = nn.Parameter(torch.randn(2))
+
+    def forward(self, x):
+        y = F.conv_transpose1d(x, self.line, stride=2, padding=1, output_padding=1)
+        return F.conv_transpose2d(
+            y.unflatten(2, (2, 4)), self.image, self.bias, (2, 1), 1, (1, 0), 2, dilation=(1, 2)
+        )
+
+
+def test_transposed_convolutions_as_functions():
+    network = check_equal(Upwards(), (2, 4), rounding=1e-5)
+    assert network["conv_transpose1d"].output_padding == (1,)
+    assert network["conv_transpose2d"].groups == 2
+
+
 def multi_step_network():
     network = nn.Sequential(
         layer.Conv2d(2, 4, 3, bias=False), layer.BatchNorm2d(4), neuron.LIFNode(),
