@@ -1,0 +1,61 @@
+"""The part of a torch model between two of its layers, as hs_api's converter counts them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neurojax.converters._cri_quantise import isSNNLayer
+
+SHAPE_ONLY = ("Flatten", "Identity", "Dropout", "Dropout2d")
+
+
+def leaves(model: Any) -> list[Any]:
+    """Modules without children, and neurons, in the order of their definition."""
+    found: list[Any] = []
+
+    def walk(module: Any) -> None:
+        for child in module.children():
+            if isSNNLayer(child) or not list(child.children()):
+                found.append(child)
+            else:
+                walk(child)
+
+    walk(model)
+    return found
+
+
+def between(model: Any, first: int, last: int) -> Any:
+    """The model from leaf `first` to the neurons behind leaf `last`.
+
+    Raises:
+        ValueError: There are no such leaves; or the model is no chain, so that it can't be cut.
+    """
+    import torch
+
+    layers = leaves(model)
+    last = last + len(layers) if last < 0 else last
+    if not 0 <= first <= last < len(layers):
+        raise ValueError(
+            f"CRI_Converter: input_layer {first} and output_layer {last} of a model with "
+            f"{len(layers)} layers; they count from 0"
+        )
+    end = next((i for i in range(last, len(layers)) if isSNNLayer(layers[i])), len(layers) - 1) + 1
+    lost = [*layers[:first], *layers[end:]]
+    if all(type(layer).__name__ in SHAPE_ONLY for layer in lost):
+        return model
+    if not _is_chain(model):
+        raise ValueError(
+            f"CRI_Converter: input_layer={first} and output_layer={last} leave out parts of a "
+            f"{type(model).__name__}, whose order only its forward knows; convert a "
+            "torch.nn.Sequential of the parts that are to run on the chip"
+        )
+    return torch.nn.Sequential(*layers[first:end])
+
+
+def _is_chain(model: Any) -> bool:
+    import torch
+
+    return isinstance(model, torch.nn.Sequential) and all(
+        isSNNLayer(child) or not list(child.children()) or _is_chain(child)
+        for child in model.children()
+    )
