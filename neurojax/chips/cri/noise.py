@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from neurojax.chips.cri._wide import BITS, Wide, negate, select, shift_left, wide
+from neurojax.chips.cri._wide import BITS, Wide, shift_left, wide
 
 DRAW_BITS = 17
 """Of a draw, sign included."""
@@ -50,8 +50,8 @@ def hardware_noise(draws: Int[Array, "*shape"], shift: Any, *, bits: int | None 
     magnitude = (2 * draws + 1) & 0xFFFF
     negative = (draws & 0x8000) != 0
     right, left = _both_ways(shift)
-    shifted = shift_left(wide(magnitude >> right), left, bits or BITS[1])
-    return select(negative, negate(shifted), shifted)
+    shifted = magnitude >> right
+    return shift_left(wide(jnp.where(negative, -shifted, shifted)), left, bits or BITS[1])
 
 
 def main_noise(draws: Int[Array, "*shape"], shift: Any, *, bits: int = 35) -> Wide:
