@@ -199,18 +199,20 @@ def _steps(
     """Steps per unit times `base`, and what limited them."""
     if given is not None:
         return given * base, "given"
-    largest, on_grid = 0.0, []
+    held, on_grid = math.inf, []
     for key, pair in values.items():
         for array in pair:
             if array is not None:
                 on_grid.append(array)
-                largest = max(largest, float(np.abs(array).max()) * parts[key].after)
+                # So many weights may add up in one synapse, each of them rounded.
+                share = LARGEST_WEIGHT // parts[key].after
+                held = min(held, share / max(float(np.abs(array).max()), 1e-300))
     for population in group:
         if population.wanted.reset == "subtract":
             on_grid.append(population.wanted.threshold / base)
     threshold = max(float(p.wanted.threshold.max()) for p in group) / base
     limits = {
-        "16-bit weights": LARGEST_WEIGHT / largest if largest else math.inf,
+        "16-bit weights": held,
         "exact sums": EXACT / max([*worst.values(), 1e-300]),
         "exact thresholds": EXACT / threshold,
     }
