@@ -32,19 +32,21 @@ from neurojax._layer import Layer
 from neurojax.chips.loihi.cuba import CUBA
 from neurojax.chips.loihi.norm import ShiftNorm
 from neurojax.chips.loihi.quantise import SCALE
-from neurojax.converters.slayer._blocks import Block, container
-from neurojax.converters.slayer._conversions import (
-    _is,
-    _neuron,
+from neurojax.converters.slayer._containers import container
+from neurojax.converters.slayer._exchange_blocks import (
     avgpool2d_to_lava_synapse_pool as avgpool2d_to_lava_synapse_pool,
     conv2d_to_lava_synapse_conv as conv2d_to_lava_synapse_conv,
-    lava_neuron_forward as lava_neuron_forward,
+    is_kind,
     linear_to_lava_synapse_dense as linear_to_lava_synapse_dense,
     to_lava_block_conv as to_lava_block_conv,
     to_lava_block_dense as to_lava_block_dense,
     to_lava_block_flatten as to_lava_block_flatten,
     to_lava_block_pool as to_lava_block_pool,
     to_lava_blocks as to_lava_blocks,
+)
+from neurojax.converters.slayer._exchange_neurons import (
+    lava_neuron_forward as lava_neuron_forward,
+    read_neuron,
     to_lava_neuron as to_lava_neuron,
     to_lava_neuron_param_dict as to_lava_neuron_param_dict,
 )
@@ -58,7 +60,7 @@ from neurojax.converters.slayer._numbers import (
     step_quantize as step_quantize,
 )
 from neurojax.converters.slayer._reading import surrogate_of
-from neurojax.converters.slayer._synapses import SPIKINGJELLY_LARGEST, Ints, pair, sums
+from neurojax.converters.slayer._synapses import SPIKINGJELLY_LARGEST, Block, Ints, pair, sums
 from neurojax.layers import Conv2d, Flatten, Linear
 from neurojax.surrogate import Sigmoid
 
@@ -242,13 +244,13 @@ def BlockContainer(synapse: Any, neu: Any = None, step_mode: str = "s") -> Block
     """
     if step_mode not in ("s", "m"):
         raise ValueError(f"BlockContainer: step_mode is {step_mode!r}; it must be 's' or 'm'")
-    if _is(synapse, Flatten, "Flatten"):
+    if is_kind(synapse, Flatten, "Flatten"):
         if neu is not None:
             raise ValueError("BlockContainer: Flatten has no neuron; give None")
         return to_lava_block_flatten(synapse)
     if neu is None:
         raise ValueError("BlockContainer: give a neuron, which only Flatten is without")
-    neuron = _neuron(neu)
+    neuron = read_neuron(neu)
     if not isinstance(neuron, CUBA):
         params = to_lava_neuron_param_dict(neu)
         neuron = CubaLIFNode(
@@ -259,9 +261,9 @@ def BlockContainer(synapse: Any, neu: Any = None, step_mode: str = "s") -> Block
             requires_grad=params["requires_grad"],
             surrogate_function=neuron.surrogate,
         )
-    if _is(synapse, Linear, "Linear"):
+    if is_kind(synapse, Linear, "Linear"):
         return container(linear_to_lava_synapse_dense(synapse).weight, neuron)
-    if _is(synapse, Conv2d, "Conv2d"):
+    if is_kind(synapse, Conv2d, "Conv2d"):
         layer = conv2d_to_lava_synapse_conv(synapse)
         return container(
             layer.weight,

@@ -8,23 +8,17 @@ slayer's arrays are `[batch, channels, ..., time]`, ours `[time, batch, channels
 have time first, as ours.
 """
 
-from neurojax.converters.slayer import (  # for what they register
-    _containers as _containers,
-    _modules as _modules,
-)
+from neurojax.converters.slayer import _modules as _modules  # for what it registers
 from neurojax.converters.slayer._blocks import (
     affine as affine,
-    average as average,
-    container as container,
     conv as conv,
     conv_transpose as conv_transpose,
     dense as dense,
     input as input,
-    pool as pool,
     recurrent as recurrent,
-    sum_pool as sum_pool,
-    time_decimation as time_decimation,
-    unpool as unpool,
+)
+from neurojax.converters.slayer._containers import (
+    container as container,
 )
 from neurojax.converters.slayer._network import (
     from_blocks as from_blocks,
@@ -33,6 +27,13 @@ from neurojax.converters.slayer._neurons import (
     cuba_lif_node as cuba_lif_node,
     cuba_neuron as cuba_neuron,
     decay as decay,
+)
+from neurojax.converters.slayer._pools import (
+    average as average,
+    pool as pool,
+    sum_pool as sum_pool,
+    time_decimation as time_decimation,
+    unpool as unpool,
 )
 from neurojax.converters.slayer._sigma_delta import (
     delta as delta,

@@ -1,16 +1,59 @@
-"""What the modules of SpikingJelly's `lava_exchange` become."""
+"""The blocks of SpikingJelly's `lava_exchange`, from plain numbers and from its modules."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from neurojax._layer import Layer, Shape
+from neurojax.chips.loihi.cuba import CUBA
 from neurojax.converters._registry import Converted, kind_of, register
 from neurojax.converters._values import weight
-from neurojax.converters.slayer._blocks import Block, container, sum_pool
+from neurojax.converters.slayer._pools import sum_pool
 from neurojax.converters.slayer._reading import FIXED_NORM, read_node, read_norm
-from neurojax.converters.slayer._synapses import SPIKINGJELLY_LARGEST, window_of
+from neurojax.converters.slayer._synapses import (
+    SPIKINGJELLY_LARGEST,
+    Block,
+    Ints,
+    kernel_of,
+    weighted,
+    window_of,
+)
+from neurojax.layers.convolution import Conv2d
+from neurojax.layers.linear import Linear
 from neurojax.layers.shape import Flatten
+
+
+def container(
+    weight: Any,
+    neuron: CUBA,
+    *,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> Block:
+    """SpikingJelly's `lava_exchange.BlockContainer` of a Linear or Conv2d and a `CubaLIFNode`.
+
+    Args:
+        weight: `(out, in)` for a Linear, `(out, in / groups, height, width)` for a Conv2d.
+        neuron: See `cuba_lif_node`.
+        stride, padding, dilation, groups: Of a Conv2d.
+
+    Returns:
+        `synapse` and `neuron`.
+    """
+    kernel = kernel_of(weight)
+    synapse: Linear | Conv2d = (
+        Linear.from_weights(kernel)
+        if kernel.ndim == 2
+        else Conv2d.from_weights(
+            kernel, stride=stride, padding=padding, dilation=dilation, groups=groups
+        )
+    )
+    return {
+        "synapse": weighted(synapse, neuron, quantise=True, largest=SPIKINGJELLY_LARGEST),
+        "neuron": neuron,
+    }
 
 
 @register("spikingjelly.CubaLIFNode")

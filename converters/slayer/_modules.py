@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from neurojax._layer import Shape
@@ -10,21 +11,18 @@ from neurojax.chips.loihi.sigma_delta import SigmaDelta
 from neurojax.converters._registry import Converted, refuse, register
 from neurojax.converters._values import per_neuron, weight
 from neurojax.converters.slayer._blocks import (
-    Block,
     affine,
-    average,
     conv,
     conv_transpose,
     dense,
     input,
-    pool,
     recurrent,
-    unpool,
 )
 from neurojax.converters.slayer._neurons import array
+from neurojax.converters.slayer._pools import average, pool, unpool
 from neurojax.converters.slayer._reading import read_neuron
 from neurojax.converters.slayer._sigma_delta import sigma_delta_input, sigma_delta_output
-from neurojax.converters.slayer._synapses import steps_per_unit, window_of
+from neurojax.converters.slayer._synapses import Block, steps_per_unit, window_of
 from neurojax.layers.dropout import Dropout
 from neurojax.layers.shape import Flatten, Identity
 
@@ -55,20 +53,20 @@ def _dense(module: Any, in_shape: Shape) -> Converted:
 
 @register("lava.Conv")
 def _conv(module: Any, in_shape: Shape) -> Converted:
-    if not hasattr(module, "neuron"):
-        return _synapse_alone(module, in_shape)
-    neuron, notes = read_neuron(module.neuron, in_shape)
-    options = _weight(module.synapse, neuron) | _window(module.synapse) | _groups(module.synapse)
-    return _block(conv(neuron=neuron, **options, **_delays(module)), module, notes)
+    return _over_windows(conv, module, in_shape)
 
 
 @register("lava.ConvT", "lava.ConvTranspose")
 def _conv_transpose(module: Any, in_shape: Shape) -> Converted:
+    return _over_windows(conv_transpose, module, in_shape)
+
+
+def _over_windows(make: Callable[..., Block], module: Any, in_shape: Shape) -> Converted:
     if not hasattr(module, "neuron"):
         return _synapse_alone(module, in_shape)
     neuron, notes = read_neuron(module.neuron, in_shape)
     options = _weight(module.synapse, neuron) | _window(module.synapse) | _groups(module.synapse)
-    return _block(conv_transpose(neuron=neuron, **options, **_delays(module)), module, notes)
+    return _block(make(neuron=neuron, **options, **_delays(module)), module, notes)
 
 
 @register("lava.Pool")

@@ -57,22 +57,30 @@ def cuba_neuron(
         >>> n.integers()
         {'iDecay': 1024, 'vDecay': 123, 'vThMant': 44}
     """
-    width = 100.0 * tau_grad
-    height = 0.05 * scale_grad
-    if graded_spike:
-        # Exponential has height / (width threshold) at its peak; a graded spike is to have 0.1.
-        height *= 2 * width * int(threshold * int(scale)) / int(scale)
     return CUBA(
         current_decay=current_decay,
         voltage_decay=voltage_decay,
-        threshold=threshold,
-        scale=scale,
         epsilon=EPSILON / int(scale * 64),
         norm=norm,
-        graded=graded_spike,
         reset_gradient="bypassed",
-        surrogate=Exponential(width=width, scale=height),
+        **level(threshold, tau_grad, scale_grad, scale, graded_spike),
     )
+
+
+def level(
+    threshold: float, tau_grad: float, scale_grad: float, scale: float, graded: bool
+) -> dict[str, Any]:
+    """The options of a neuron that spikes at a level, with the surrogate that slayer has."""
+    width, height = 100.0 * tau_grad, 0.05 * scale_grad
+    if graded:
+        # Exponential has height / (width threshold) at its peak; a graded spike is to have 0.1.
+        height *= 2 * width * int(threshold * int(scale)) / int(scale)
+    return {
+        "threshold": threshold,
+        "scale": scale,
+        "graded": graded,
+        "surrogate": Exponential(width=width, scale=height),
+    }
 
 
 def cuba_lif_node(

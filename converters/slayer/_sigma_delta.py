@@ -15,8 +15,10 @@ from jaxtyping import Array
 from neurojax._layer import Layer, Shape
 from neurojax.chips.loihi.quantise import SCALE, QuantisedInput
 from neurojax.chips.loihi.sigma_delta import ACTIVATIONS, Delta, Sigma, SigmaDelta
-from neurojax.converters.slayer._blocks import Block, conv, dense, pool
+from neurojax.converters.slayer._blocks import conv, dense
 from neurojax.converters.slayer._neurons import Number
+from neurojax.converters.slayer._pools import pool
+from neurojax.converters.slayer._synapses import Block
 from neurojax.surrogate import Surrogate
 from neurojax.surrogate._spike import positive
 

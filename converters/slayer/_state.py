@@ -11,19 +11,18 @@ from neurojax._layer import Layer
 from neurojax.chips.loihi.norm import ShiftNorm
 from neurojax.chips.loihi.quantise import SCALE
 from neurojax.converters.slayer._blocks import (
-    Block,
     affine,
     conv,
     conv_transpose,
     dense,
     input,
-    pool,
     recurrent,
-    unpool,
 )
 from neurojax.converters.slayer._neurons import array, decay
+from neurojax.converters.slayer._pools import pool, unpool
 from neurojax.converters.slayer._reading import FAMILIES
 from neurojax.converters.slayer._sigma_delta import sigma_delta_input, sigma_delta_output
+from neurojax.converters.slayer._synapses import Block
 
 BLOCKS: dict[str, Callable[..., Block]] = {
     "dense": dense,

@@ -26,6 +26,9 @@ from neurojax.layers.transposed import ConvTranspose2d
 
 Ints = int | Sequence[int]
 
+Block = dict[str, Layer]
+"""The layers of a block by name."""
+
 Weighted = Linear | Conv2d | ConvTranspose2d
 
 SPIKINGJELLY_LARGEST = 255
@@ -171,6 +174,11 @@ def pair(value: Ints) -> tuple[int, int]:
 def window_of(module: Any) -> dict[str, Any]:
     """The options of a torch or slayer module with two spatial axes."""
     return {name: tuple(getattr(module, name))[:2] for name in ("stride", "padding", "dilation")}
+
+
+def block_of(synapse: Layer, neuron: Layer, delay_shift: bool, delay: Any) -> Block:
+    """A synapse, neurons, and a delay if there is one."""
+    return {"synapse": synapse, "neuron": neuron, **delays(delay_shift, delay)}
 
 
 def delays(delay_shift: bool, delay: Any) -> dict[str, Layer]:

@@ -22,8 +22,7 @@ from neurojax.chips.loihi.adaptive_resonator import AdRF, AdRFIzhikevich
 from neurojax.chips.loihi.alif import ALIF
 from neurojax.chips.loihi.quantise import SCALE
 from neurojax.chips.loihi.resonator import RF, RFIzhikevich
-from neurojax.converters.slayer._neurons import Number
-from neurojax.surrogate import Exponential
+from neurojax.converters.slayer._neurons import Number, level
 
 R = TypeVar("R", bound=AbstractResonator)
 
@@ -68,7 +67,7 @@ def alif_neuron(
         voltage_decay=voltage_decay,
         norm=norm,
         **_adaptation(threshold_step, threshold_decay, refractory_decay),
-        **_level(threshold, tau_grad, scale_grad, scale, graded_spike),
+        **level(threshold, tau_grad, scale_grad, scale, graded_spike),
     )
 
 
@@ -138,7 +137,7 @@ def rf_iz_neuron(
         real_norm=real_norm,
         imag_norm=imag_norm,
         reset_gradient="bypassed",
-        **_level(threshold, tau_grad, scale_grad, scale, graded_spike),
+        **level(threshold, tau_grad, scale_grad, scale, graded_spike),
     )
 
 
@@ -200,7 +199,7 @@ def adrf_iz_neuron(
         real_norm=real_norm,
         imag_norm=imag_norm,
         **_adaptation(threshold_step, threshold_decay, refractory_decay),
-        **_level(threshold, tau_grad, scale_grad, scale, graded_spike),
+        **level(threshold, tau_grad, scale_grad, scale, graded_spike),
     )
 
 
@@ -222,20 +221,4 @@ def _adaptation(step: float, threshold_decay: Number, refractory_decay: Number) 
         "threshold_decay": threshold_decay,
         "refractory_decay": refractory_decay,
         "adaptation_gradient": False,
-    }
-
-
-def _level(
-    threshold: float, tau_grad: float, scale_grad: float, scale: float, graded: bool
-) -> dict[str, Any]:
-    """The options of a neuron that spikes at a level, with the surrogate that slayer has."""
-    width, height = 100.0 * tau_grad, 0.05 * scale_grad
-    if graded:
-        # Exponential has height / (width threshold) at its peak; a graded spike is to have 0.1.
-        height *= 2 * width * int(threshold * int(scale)) / int(scale)
-    return {
-        "threshold": threshold,
-        "scale": scale,
-        "graded": graded,
-        "surrogate": Exponential(width=width, scale=height),
     }

@@ -1,4 +1,4 @@
-"""Modules of torch and SpikingJelly, and layers of neurojax, as blocks of slayer.
+"""Modules of torch and layers of neurojax as synapses and blocks of slayer.
 
 With the names and arguments of SpikingJelly's `lava_exchange`, whose public module is
 `neurojax.converters.lava_exchange`.
@@ -12,132 +12,18 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from neurojax._layer import Layer, constants_to_floats
-from neurojax._network import Network, Sequential
-from neurojax._simulate import simulate
-from neurojax.chips.loihi.cuba import CUBA, CUBAState
-from neurojax.chips.loihi.quantise import SCALE
+from neurojax._network import Network
 from neurojax.converters import _torch_layers as torch_layers
-from neurojax.converters._registry import convert, kind_of
+from neurojax.converters._registry import kind_of
 from neurojax.converters.slayer._blocks import Block, conv, dense
-from neurojax.converters.slayer._neurons import array, cuba_neuron
+from neurojax.converters.slayer._exchange_neurons import NEURONS, is_neuron, to_lava_neuron
 from neurojax.layers import AvgPool2d, Conv2d, Flatten, Linear, SumPool2d
-from neurojax.neurons import IAF, LIF
-from neurojax.neurons._neuron import AbstractNeuron
 
 L = TypeVar("L", bound=Layer)
 
 AVERAGES = ("next_weights", "threshold")
-NEURONS = "IFNode, LIFNode(decay_input=False), CubaLIFNode, or neurojax's IAF, LIF and CUBA"
-
-
-# Neurons
-
-
-def to_lava_neuron_param_dict(sj_ms_neuron: Any) -> dict[str, Any]:
-    """The arguments of `slayer.neuron.cuba.Neuron` that make it compute what a neuron computes.
-
-    slayer's neuron spikes at v > threshold, where IFNode and LIFNode do at v >= threshold.
-
-    Args:
-        sj_ms_neuron: IFNode, LIFNode(decay_input=False), CubaLIFNode, or neurojax's IAF, LIF and
-            CUBA, with a reset to zero. (SpikingJelly refuses CubaLIFNode here.)
-
-    Raises:
-        ValueError: The neuron can't be one of the chip: all reasons.
-    """
-    neuron = _neuron(sj_ms_neuron)
-    decays: dict[str, Any] = {"current_decay": 1.0, "voltage_decay": 0.0}
-    norm = None
-    if isinstance(neuron, CUBA):
-        plain = constants_to_floats(neuron)
-        decays = {name: getattr(plain, name) for name in decays}
-        norm = neuron.norm
-    else:
-        problems = _not_on_the_chip(neuron)
-        if problems:
-            name = type(sj_ms_neuron).__name__
-            raise ValueError(f"{name} can't be a neuron of Loihi: " + "; ".join(problems))
-        if isinstance(neuron, LIF):
-            decays["voltage_decay"] = _lost(neuron)
-    scale = neuron.scale if isinstance(neuron, CUBA) else None
-    return {
-        "threshold": constants_to_floats(neuron).threshold,
-        **decays,
-        "tau_grad": 1,
-        "scale_grad": 1,
-        # SpikingJelly's name of it has this typing error.
-        "scale": scale or getattr(sj_ms_neuron, "lava_s_cale", SCALE),
-        "norm": norm,
-        "dropout": None,
-        "shared_param": True,
-        "persistent_state": True,
-        "requires_grad": any(eqx.is_array(value) for value in decays.values()),
-        "graded_spike": False,
-    }
-
-
-def to_lava_neuron(sj_ms_neuron: Any) -> CUBA:
-    """slayer's CUBA neuron for a neuron: see `to_lava_neuron_param_dict`. Gradients are slayer's.
-
-    Example:
-        >>> import neurojax as nj
-        >>> from neurojax.converters import lava_exchange
-        >>> lif = nj.LIF(tau=2.5, method="euler", reset="zero")
-        >>> lava_exchange.to_lava_neuron(lif).integers()
-        {'iDecay': 4096, 'vDecay': 1638, 'vThMant': 64}
-    """
-    params = to_lava_neuron_param_dict(sj_ms_neuron)
-    ours = ("dropout", "shared_param", "persistent_state", "requires_grad")
-    return cuba_neuron(**{name: value for name, value in params.items() if name not in ours})
-
-
-def lava_neuron_forward(
-    lava_neuron: CUBA, x_seq: Any, v: Any = 0.0
-) -> tuple[Float[Array, "time ..."], Any]:
-    """Run a neuron over a sequence, starting from a state.
-
-    SpikingJelly loses v for any batch that is not of size 1, and never sets the current.
-
-    Args:
-        lava_neuron: See `to_lava_neuron`.
-        x_seq: `[time, batch, ...]`, or `[time, features]` of one sample.
-        v: The membrane to start from, of one time step or one number; or the whole state, a
-            `CUBAState(v, i)`.
-
-    Returns:
-        The spikes, and where it stopped, in the form that `v` had: a membrane or a `CUBAState`.
-
-    Example:
-        >>> import neurojax as nj
-        >>> from neurojax.converters import lava_exchange
-        >>> neuron = lava_exchange.to_lava_neuron(nj.IAF(reset="zero"))
-        >>> spikes, v = lava_exchange.lava_neuron_forward(neuron, [[0.5], [0.25]], v=0.75)
-        >>> print(spikes.ravel(), v)
-        [1. 0.] [0.25]
-    """
-    x = jnp.asarray(x_seq if isinstance(x_seq, Array) else array(x_seq), jnp.float32)
-    if x.ndim < 2:
-        raise ValueError(f"lava_neuron_forward: x_seq has shape {x.shape}; it needs time and batch")
-    single = x.ndim == 2
-    x = x[:, None] if single else x
-    whole = isinstance(v, CUBAState)
-    start = v if whole else CUBAState(v, 0.0)
-    network = Sequential(x.shape[2:], n=lava_neuron)
-    state = network.init(x.shape[1])
-    filled = {name: _filled(getattr(start, name), x.shape[1:], single) for name in ("v", "i")}
-    given = state.layers["n"]._replace(**filled)
-    run = simulate(network, x, state=state._replace(layers={"n": given}))
-    end: Any = run.state.layers["n"]
-    spikes = run.outputs
-    if single:
-        spikes, end = spikes[:, 0], jax.tree.map(lambda part: part[0], end)
-    return spikes, end if whole else end.v
-
 
 # Synapses
 
@@ -254,7 +140,7 @@ def to_lava_blocks(net: Iterable[Any] | Network, *, average: str = "next_weights
     factor, at = 1.0, 0
     while at < len(parts):
         part = parts[at]
-        neuron = parts[at + 1] if at + 1 < len(parts) and _is_neuron(parts[at + 1]) else None
+        neuron = parts[at + 1] if at + 1 < len(parts) and is_neuron(parts[at + 1]) else None
         try:
             made = _one_block(part, neuron, factor, average)
         except ValueError as error:
@@ -276,11 +162,11 @@ class _Made(NamedTuple):
 
 
 def _one_block(part: Any, neuron: Any, factor: float, average: str) -> _Made:
-    if _is(part, Flatten, "Flatten"):
+    if is_kind(part, Flatten, "Flatten"):
         if neuron is not None:
             raise ValueError("Flatten is followed by a neuron; put a Linear or Conv2d between them")
         return _Made(to_lava_block_flatten(part), factor)
-    if _is(part, AvgPool2d, "AvgPool2d"):
+    if is_kind(part, AvgPool2d, "AvgPool2d"):
         pool = avgpool2d_to_lava_synapse_pool(part)
         area = math.prod(pool.kernel_size)
         if neuron is None:
@@ -291,14 +177,14 @@ def _one_block(part: Any, neuron: Any, factor: float, average: str) -> _Made:
         threshold = constants_to_floats(block["neuron"]).threshold
         higher = dataclasses.replace(block["neuron"], threshold=threshold * area)
         return _Made(block | {"neuron": higher}, factor)
-    if not (_is(part, Linear, "Linear") or _is(part, Conv2d, "Conv2d")):
+    if not (is_kind(part, Linear, "Linear") or is_kind(part, Conv2d, "Conv2d")):
         raise ValueError(
             f"{type(part).__name__} is no part of a block; take Linear, Conv2d, AvgPool2d and "
             "Flatten, and one neuron behind each of the first two"
         )
     if neuron is None:
         raise ValueError(f"{type(part).__name__} needs a neuron behind it: {NEURONS}")
-    flat = _is(part, Linear, "Linear")
+    flat = is_kind(part, Linear, "Linear")
     synapse: Any = linear_to_lava_synapse_dense(part) if flat else conv2d_to_lava_synapse_conv(part)
     scaled = eqx.tree_at(lambda layer: layer.weight, synapse, synapse.weight * factor)
     make = to_lava_block_dense if flat else to_lava_block_conv
@@ -308,7 +194,7 @@ def _one_block(part: Any, neuron: Any, factor: float, average: str) -> _Made:
 # What is what
 
 
-def _is(part: Any, ours: type[Layer], name: str) -> bool:
+def is_kind(part: Any, ours: type[Layer], name: str) -> bool:
     return isinstance(part, ours) or _is_torch(part, name)
 
 
@@ -319,10 +205,6 @@ def _is_torch(part: Any, name: str) -> bool:
 def _check_torch(part: Any, name: str) -> None:
     if not _is_torch(part, name):
         raise ValueError(f"expected a {name} of torch or neurojax, got {part!r}")
-
-
-def _is_neuron(part: Any) -> bool:
-    return isinstance(part, AbstractNeuron | CUBA) or hasattr(part, "v_threshold")
 
 
 def _synapse(module: Any, ours: type[L], name: str) -> L:
@@ -346,61 +228,3 @@ def _synapse(module: Any, ours: type[L], name: str) -> L:
     if isinstance(layer, AvgPool2d) and not layer.count_padding and any(map(any, layer.padding)):
         raise ValueError("AvgPool2d: means that don't count the padding are no multiple of sums")
     return layer
-
-
-def _neuron(module: Any) -> IAF | LIF | CUBA:
-    neuron: Any = module
-    if not isinstance(module, Layer):
-        try:
-            layers = convert(module, (1,)).layers
-        except LookupError:
-            raise ValueError(f"{type(module).__name__} is not a neuron of {NEURONS}") from None
-        (neuron,) = layers.values()
-    if not isinstance(neuron, IAF | LIF | CUBA):
-        raise ValueError(f"{type(module).__name__} is not a neuron of {NEURONS}")
-    return neuron
-
-
-def _not_on_the_chip(neuron: IAF | LIF) -> list[str]:
-    """What of a neuron Loihi has not."""
-    # What is read elsewhere, or makes no difference to spikes that reset to zero.
-    free = {"threshold", "tau", "decay", "dt", "method", "surrogate", "strict", "v_init"}
-    free |= {"reset", "reset_value", "detach_reset", "detach_threshold", "normalize_input"}
-    plain, problems = constants_to_floats(neuron), []
-    if not (plain.reset == "zero" or (plain.reset == "value" and _equals(plain.reset_value, 0))):
-        problems.append(f"its reset is {plain.reset!r}; the chip resets to 0 (v_reset=0.0)")
-    if getattr(plain, "normalize_input", False):
-        problems.append("its input is multiplied by 1 - decay; use decay_input=False")
-    if plain.v_init is not None and not _equals(plain.v_init, 0):
-        problems.append(f"its membrane starts from {plain.v_init}; the chip starts from 0")
-    for field in dataclasses.fields(plain):
-        value = getattr(plain, field.name)
-        default = getattr(field.default, "value", field.default)
-        if field.name in free or value is default or _equals(value, default):
-            continue
-        problems.append(f"it has {field.name}={value}; the chip has not")
-    return problems
-
-
-def _equals(value: Any, wanted: Any) -> bool:
-    return not eqx.is_array(value) and value == wanted
-
-
-def _lost(neuron: LIF) -> Any:
-    """The part of the membrane that is lost in a time step."""
-    plain = constants_to_floats(neuron)
-    if plain.tau is not None and plain.method == "euler":
-        return plain.dt / plain.tau
-    return 1 - constants_to_floats(neuron.prepare(None)).decay
-
-
-def _filled(part: Any, shape: tuple[int, ...], single: bool) -> Array:
-    """A state of a batch, from a number or an array."""
-    values = jnp.asarray(part if isinstance(part, Array) else array(part), jnp.float32)
-    if single and values.ndim:
-        values = values[None]
-    if values.ndim and values.shape != shape:
-        raise ValueError(
-            f"lava_neuron_forward: v has shape {values.shape}, but one time step has {shape}"
-        )
-    return jnp.broadcast_to(values, shape)
