@@ -17,6 +17,7 @@ from jaxtyping import Array, PRNGKeyArray
 from neurojax import surrogate as surrogates
 from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
 from neurojax.chips._surrogate import InSteps
+from neurojax.chips.loihi._neuron import in_weight_steps
 from neurojax.chips.loihi.quantise import SCALE, _positive
 from neurojax.chips.loihi.spec import STATE_BITS, STATE_SHIFT
 from neurojax.fixed_point import (
@@ -25,7 +26,6 @@ from neurojax.fixed_point import (
     floor,
     integer_range,
     round_half_even,
-    truncate,
 )
 
 REGISTER = integer_range(STATE_BITS)[1]
@@ -78,6 +78,11 @@ class AbstractDelta(Layer):
                 )
 
     @property
+    def spiking(self) -> bool:
+        """False: a message is how much a value has changed, and their number says little."""
+        return False
+
+    @property
     def integers_of_lava(self) -> bool:
         """Whether values are Lava's integers instead of the user's numbers."""
         return self.spike_exp is not None or self.state_exp is not None
@@ -111,12 +116,7 @@ class AbstractDelta(Layer):
 
     def _stored(self) -> Any:
         threshold = constants_to_floats(self.threshold)
-        if not self.quantise_threshold:
-            return threshold
-        if isinstance(threshold, float):
-            return int(threshold * self.w_scale) / self.w_scale
-        steps = truncate(threshold * self.w_scale)
-        return _derivative_of(steps / self.w_scale, divide(steps, self.w_scale))
+        return in_weight_steps(threshold, self.w_scale) if self.quantise_threshold else threshold
 
     def _send(
         self, a: Array, last: Array, residue: Array, error: Array | None

@@ -66,8 +66,8 @@ def graded(
     *,
     strict: bool = True,
 ) -> Float[Array, "*shape"]:
-    """The membrane where it is above the threshold, else 0."""
-    threshold = jnp.asarray(threshold, v.dtype)
+    """The membrane where it is above the threshold, else 0. No gradient reaches the threshold."""
+    threshold = lax.stop_gradient(jnp.asarray(threshold, v.dtype))
     above = lax.stop_gradient(above)
     # Below the threshold the derivative falls off with the surrogate, above it stays at the peak.
     slope = surrogate.derivative(jnp.minimum(above, 0), threshold)

@@ -1,4 +1,4 @@
-"""What ALIF and the resonators have in common: units, thresholds, decays, spikes.
+"""What CUBA, ALIF and the resonators have in common: units, thresholds, decays, spikes.
 
 States are float32 that hold multiples of 1 / s_scale, as in `CUBA`. Thresholds are whole weight
 steps, decays whole multiples of 1 / 4096, and both may be learned: what is used is the rounded
@@ -21,8 +21,10 @@ from neurojax.chips.loihi.quantise import SCALE, _positive
 from neurojax.chips.loihi.spec import STATE_SHIFT
 from neurojax.fixed_point import _derivative_of, divide, truncate
 
+CURRENT_DECAYS = {"current_decay": "iDecay", "voltage_decay": "vDecay"}
 
-class AbstractNeuron(Layer):
+
+class AbstractScaled(Layer):
     """A neuron with a threshold in weight steps and decays in multiples of 1 / 4096."""
 
     threshold: Any = eqx.field(converter=parameter, default=1.0, kw_only=True)
@@ -70,13 +72,7 @@ class AbstractNeuron(Layer):
         return dataclasses.replace(self, **stored)
 
     def _stored(self, threshold: Any) -> Any:
-        """The threshold cut to whole weight steps; derivative 1."""
-        if threshold is None:
-            return None
-        if isinstance(threshold, float):
-            return int(threshold * self.w_scale) / self.w_scale
-        steps = truncate(threshold * self.w_scale)
-        return _derivative_of(threshold, divide(steps, self.w_scale))
+        return None if threshold is None else in_weight_steps(threshold, self.w_scale)
 
     def integers(self) -> dict[str, Any]:
         """What the chip holds of it, under slayer's names, as integers. Only outside of jit."""
@@ -93,7 +89,19 @@ class AbstractNeuron(Layer):
         }
         return {name: int(n) if n.ndim == 0 else n for name, n in rounded.items()}
 
-    # Integers behind floats
+    def _numbers(self, *fields: str) -> str:
+        """The named parameters, for `describe`."""
+        words = [
+            f"{field} {getattr(self, field):g}"
+            if isinstance(getattr(self, field), Constant)
+            else f"{field} learned"
+            for field in fields
+        ]
+        return ", ".join(words + ["no spikes"] * (self.threshold is None))
+
+
+class AbstractNeuron(AbstractScaled):
+    """A neuron that computes with the integers behind the floats, each with its own derivative."""
 
     def _steps(self, y: Any) -> Any:
         """A value of the neuron in steps of its state."""
@@ -122,16 +130,6 @@ class AbstractNeuron(Layer):
         value = getattr(self, field)
         return field if eqx.is_array(value) else f"{float(value):.17g}"
 
-    def _numbers(self, *fields: str) -> str:
-        """The named parameters, for `describe`."""
-        words = [
-            f"{field} {getattr(self, field):g}"
-            if isinstance(getattr(self, field), Constant)
-            else f"{field} learned"
-            for field in fields
-        ]
-        return ", ".join(words + ["no spikes"] * (self.threshold is None))
-
     def _product(self, factor: Any, symbol: str, name: str) -> str:
         """The part of a state that is left, in steps."""
         number = f"{self.s_scale * factor:.17g}" if isinstance(factor, float) else None
@@ -139,6 +137,13 @@ class AbstractNeuron(Layer):
 
     def _leaked(self, field: str, name: str) -> str:
         return self._product(1 - getattr(self, field), f"(1 - {field})", name)
+
+
+def in_weight_steps(threshold: Any, w_scale: int) -> Any:
+    """A threshold cut to whole weight steps; derivative 1."""
+    if isinstance(threshold, float):
+        return int(threshold * w_scale) / w_scale
+    return _derivative_of(threshold, divide(truncate(threshold * w_scale), w_scale))
 
 
 def check_norm(what: str, norm: Any) -> None:

@@ -14,7 +14,6 @@ from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax import surrogate as surrogates
@@ -133,10 +132,10 @@ class AdRFIzhikevich(_AbstractAdRF):
         self, before: AdRFState, re: Array, im: Array, b: Array, r: Array
     ) -> tuple[Array, Array]:
         del before, re
-        above, width = self._above(im, b, r), lax.stop_gradient(self.threshold)
-        y = spikes = fires(above, width, self.surrogate, strict=False)
+        above = self._above(im, b, r)
+        y = spikes = fires(above, self.threshold, self.surrogate, strict=False)
         if self.graded:
-            y = graded(im, above, width, self.surrogate, strict=False)
+            y = graded(im, above, self.threshold, self.surrogate, strict=False)
         return spikes, y
 
     def _spiking_lines(self, turn: tuple[str, ...]) -> tuple[str, ...]:

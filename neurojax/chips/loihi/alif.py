@@ -24,7 +24,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax import surrogate as surrogates
@@ -32,7 +31,7 @@ from neurojax._layer import Layer, Shape, parameter
 from neurojax.chips.loihi._adaptive import AbstractAdaptive
 from neurojax.chips.loihi._fire import fires, graded
 from neurojax.chips.loihi._leak import check_shapes
-from neurojax.chips.loihi._neuron import check_norm
+from neurojax.chips.loihi._neuron import CURRENT_DECAYS, check_norm
 
 
 class ALIFState(NamedTuple):
@@ -64,7 +63,8 @@ class ALIF(AbstractAdaptive):
         scale: Weight steps per unit; the states have 64 times as many. Use a power of two.
         norm: A layer without memory that the input passes, such as `ShiftNorm`.
         graded: A spike has the value of the membrane instead of 1. Its derivative is the
-            surrogate's relative to the peak, and above the threshold the peak itself.
+            surrogate's relative to the peak, and above the threshold the peak itself; it has none
+            to the threshold.
         adaptation_gradient: Whether gradients pass through b and r, from one time step to the
             next. False is what slayer does; it has none to the two decays and the step.
         surrogate: Derivative of the spikes. A width in thresholds is one in base thresholds.
@@ -89,11 +89,7 @@ class ALIF(AbstractAdaptive):
         static=True, default=surrogates.ATan(), kw_only=True
     )
 
-    decays: ClassVar[dict[str, str]] = {
-        "current_decay": "iDecay",
-        "voltage_decay": "vDecay",
-        **AbstractAdaptive.decays,
-    }
+    decays: ClassVar[dict[str, str]] = {**CURRENT_DECAYS, **AbstractAdaptive.decays}
 
     def __check_init__(self) -> None:
         check_norm("ALIF: norm", self.norm)
@@ -121,10 +117,9 @@ class ALIF(AbstractAdaptive):
             return ALIFState(v, i, state.b, state.r), v
         b, r = self._relaxed(state.b, state.r)
         above = self._above(v, b, r)
-        width = lax.stop_gradient(self.threshold)
-        y = spikes = fires(above, width, self.surrogate, strict=False)
+        y = spikes = fires(above, self.threshold, self.surrogate, strict=False)
         if self.graded:
-            y = graded(v, above, width, self.surrogate, strict=False)
+            y = graded(v, above, self.threshold, self.surrogate, strict=False)
         return ALIFState(v, i, *self._raised(b, r, spikes)), y
 
     def describe(self) -> str:

@@ -20,20 +20,18 @@ References:
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax import surrogate as surrogates
-from neurojax._layer import Constant, Layer, Shape, State, constants_to_floats, parameter
+from neurojax._layer import Layer, Shape, State, constants_to_floats, parameter
 from neurojax.chips.loihi._fire import check_reset_options, fires, graded, recomputed, reset
-from neurojax.chips.loihi._leak import FULL, check_shapes, leak, on_grid
-from neurojax.chips.loihi.quantise import SCALE, _positive
-from neurojax.chips.loihi.spec import STATE_SHIFT
+from neurojax.chips.loihi._leak import FULL, check_shapes, leak
+from neurojax.chips.loihi._neuron import CURRENT_DECAYS, AbstractScaled, check_norm
 from neurojax.fixed_point import _derivative_of, divide, round_half_even, truncate
 
 
@@ -45,7 +43,7 @@ class CUBAState(NamedTuple):
     norm: State = None  # of the norm: its running statistics in training
 
 
-class CUBA(Layer):
+class CUBA(AbstractScaled):
     """Current-based leaky integrate-and-fire neuron in Loihi's integers, with gradients.
 
     The membrane is reset to zero. Gradients are those of the real-valued equations at the computed
@@ -96,14 +94,11 @@ class CUBA(Layer):
 
     current_decay: Any = eqx.field(converter=parameter, kw_only=True)
     voltage_decay: Any = eqx.field(converter=parameter, kw_only=True)
-    threshold: Any = eqx.field(converter=parameter, default=1.0, kw_only=True)
     norm: Layer | None = eqx.field(default=None, kw_only=True)
-    scale: float = eqx.field(static=True, default=SCALE, kw_only=True)
     quantise_threshold: bool = eqx.field(static=True, default=True, kw_only=True)
     epsilon: float | None = eqx.field(static=True, default=None, kw_only=True)
     requantise: bool = eqx.field(static=True, default=False, kw_only=True)
     norm_feedback: bool = eqx.field(static=True, default=False, kw_only=True)
-    graded: bool = eqx.field(static=True, default=False, kw_only=True)
     reset_gradient: str = eqx.field(static=True, default="full", kw_only=True)
     reset_delay: bool | str = eqx.field(static=True, default=False, kw_only=True)
     decay_gradient: str = eqx.field(static=True, default="true", kw_only=True)
@@ -111,33 +106,11 @@ class CUBA(Layer):
         static=True, default=surrogates.ATan(), kw_only=True
     )
 
+    decays: ClassVar[dict[str, str]] = CURRENT_DECAYS
+
     def __check_init__(self) -> None:
-        for name in ("current_decay", "voltage_decay"):
-            value = getattr(self, name)
-            if isinstance(value, Constant) and not 0 <= value <= 1:
-                raise ValueError(
-                    f"CUBA: {name} is {value:g}; it must be within 0..1 (decays of the chip are "
-                    "multiples of 1 / 4096: divide them)"
-                )
-        if isinstance(self.threshold, Constant) and not self.threshold >= 0:
-            raise ValueError(
-                f"CUBA: threshold is {self.threshold:g}; it must be >= 0, or None for a neuron "
-                "that doesn't spike"
-            )
-        _positive("CUBA: scale", self.scale)
         check_reset_options(self)
-        if self.norm is not None and not isinstance(self.norm, Layer):
-            raise TypeError(f"CUBA: norm is {self.norm!r}; use a layer such as ShiftNorm")
-
-    @property
-    def w_scale(self) -> int:
-        """Steps of weights and of the threshold per unit."""
-        return int(self.scale)
-
-    @property
-    def s_scale(self) -> int:
-        """Steps of the states per unit."""
-        return int(self.scale * (1 << STATE_SHIFT))
+        check_norm("CUBA: norm", self.norm)
 
     def out_shape(self, in_shape: Shape) -> Shape:
         check_shapes(self, in_shape)
@@ -153,15 +126,8 @@ class CUBA(Layer):
         return dataclasses.replace(self, norm=self.norm.absorb(state.norm))
 
     def prepare(self, key: PRNGKeyArray | None) -> CUBA:
-        """The neuron with the decays and the threshold that the chip can store."""
-        plain = constants_to_floats(self)
-        return dataclasses.replace(
-            self,
-            current_decay=on_grid(plain.current_decay),
-            voltage_decay=on_grid(plain.voltage_decay),
-            threshold=self._stored(plain.threshold),
-            norm=None if self.norm is None else self.norm.prepare(key),
-        )
+        norm = None if self.norm is None else self.norm.prepare(key)
+        return dataclasses.replace(super().prepare(key), norm=norm)
 
     def step(
         self, state: CUBAState, x: Array, *, key: PRNGKeyArray | None = None
@@ -223,27 +189,12 @@ class CUBA(Layer):
         return reset(v, spikes, self.reset_gradient)
 
     def _stored(self, threshold: Any) -> Any:
-        if threshold is None or not self.quantise_threshold:
-            return threshold
-        if isinstance(threshold, float):
-            return int(threshold * self.w_scale) / self.w_scale
-        steps = truncate(threshold * self.w_scale)
-        return _derivative_of(steps / self.w_scale, divide(steps, self.w_scale))
+        return super()._stored(threshold) if self.quantise_threshold else threshold
 
     def integers(self) -> dict[str, Any]:
-        """What the chip holds of it: `iDecay`, `vDecay` and, if it spikes, `vThMant`, as integers.
-
-        Only outside of jit.
-        """
-        held = self.prepare(None)
-        as_int = lambda x: np.rint(np.asarray(x, np.float64)).astype(np.int64)  # noqa: E731
-        values = {
-            "iDecay": as_int(FULL * held.current_decay),
-            "vDecay": as_int(FULL * held.voltage_decay),
-        }
-        if held.threshold is not None:
-            values["vThMant"] = as_int(np.trunc(np.asarray(held.threshold) * self.w_scale))
-        return {name: int(v) if v.ndim == 0 else v for name, v in values.items()}
+        # The chip has whole thresholds only, whatever is computed with here.
+        whole = dataclasses.replace(self, quantise_threshold=True)
+        return super(CUBA, whole).integers()
 
     def equations(self) -> tuple[str, ...]:
         """What a step computes; `trunc` cuts towards zero, and `norm` is the layer of that name."""
@@ -270,16 +221,7 @@ class CUBA(Layer):
         return (*lines, membrane, *spikes, "reset: v <- 0 where s > 0")
 
     def describe(self) -> str:
-        text = [
-            f"{name} {value:g}" if isinstance(value, Constant) else f"{name} learned"
-            for name, value in (
-                ("current_decay", self.current_decay),
-                ("voltage_decay", self.voltage_decay),
-            )
-        ]
-        if self.threshold is None:
-            text.append("no spikes")
-        return f"CUBA {', '.join(text)}"
+        return f"CUBA {self._numbers('current_decay', 'voltage_decay')}"
 
 
 def _kept(held: CUBA, decay: str, name: str) -> str:

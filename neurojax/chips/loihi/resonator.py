@@ -115,7 +115,8 @@ class RFIzhikevich(AbstractResonator):
         threshold: The imaginary part must reach it; cut to whole weight steps. None: neither
             spikes nor reset, the output is the imaginary part.
         graded: A spike has the value of the imaginary part instead of 1. Its derivative is the
-            surrogate's relative to the peak, and above the threshold the peak itself.
+            surrogate's relative to the peak, and above the threshold the peak itself; it has none
+            to the threshold.
         reset_gradient: `"full"`; `"detached"`: no gradient to the spike through the reset;
             `"bypassed"`: as if there were no reset, as in slayer.
         reset_delay: `"before"` resets at the beginning of the next step, so that the state is what
@@ -163,8 +164,7 @@ class RFIzhikevich(AbstractResonator):
             return RFState(re, im), im
         y = self._spikes(im)
         if self.graded:
-            width = lax.stop_gradient(self.threshold)
-            y = graded(im, im - self.threshold, width, self.surrogate, strict=False)
+            y = graded(im, im - self.threshold, self.threshold, self.surrogate, strict=False)
         return RFState(re, im) if early else self._reset(re, im), y
 
     def _spikes(self, im: Array) -> Array:

@@ -218,6 +218,16 @@ def test_learned_threshold():
     assert neuron.integers()["vThMant"].tolist() == [44, 64]
 
 
+def test_no_gradient_to_a_threshold_through_the_width_of_a_graded_spike():
+    """Of the output; the reset still tells what the threshold does."""
+    options = {"current_decay": 1.0, "voltage_decay": 0.0, "threshold": jnp.float32(1.0)}
+    x = jnp.array([0.5, 0.75]).reshape(2, 1, 1)
+    for reset_gradient, gets_one in (("bypassed", False), ("full", True)):
+        neuron = CUBA(graded=True, reset_gradient=reset_gradient, **options)
+        slope = jax.grad(lambda n: run(n, jnp.tile(x, (3, 1, 1))).outputs.sum())(neuron)
+        assert bool(slope.threshold != 0) is gets_one
+
+
 def test_decays_of_channels():
     neuron = CUBA(current_decay=jnp.array([0.0, 1.0]).reshape(2, 1, 1), voltage_decay=1.0)
     result = run(neuron, jnp.full((3, 1, 2, 2, 2), 0.25))
