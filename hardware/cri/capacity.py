@@ -1,0 +1,161 @@
+"""What a network needs of the machine, against what the machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from neurojax.chips.cri._validate import Finding
+from neurojax.chips.cri.models import NeuronModel
+from neurojax.chips.cri.spec import CRISpec
+from neurojax.hardware.cri import words
+from neurojax.hardware.cri._cores import Core, Tables
+from neurojax.hardware.cri.image import pairs_of
+from neurojax.hardware.cri.packets import CORES
+from neurojax.hardware.cri.words import GROUPS, NeuronType
+
+MOST_ROWS = words.NEURON_TYPE["boundary"].range[1]
+"""Rows of neurons whose number fits into a neuron-type word: one less than a core has."""
+
+
+def neuron_type(model: NeuronModel, end: int) -> NeuronType:
+    """What the chip is told of a model whose neurons end before place `end`."""
+    return NeuronType(
+        leak=model.leak,
+        shift=model.shift,
+        model=model.code,
+        threshold=int(model.threshold),
+        boundary=-(-end // GROUPS),
+        delay=model.delay_value,
+        refractory=model.refractory_max,
+        dual_synapse=int(model.dual_synapse_en),
+        soft_reset=int(model.soft_reset_en),
+        legacy_noise=int(model.legacy_noise_en),
+    )
+
+
+def check(network: Tables, cores: Sequence[Core], chip: CRISpec) -> tuple[Finding, ...]:
+    """Everything that does not fit, on all cores."""
+    findings = []
+    if len(cores) > CORES:
+        findings.append(
+            Finding("network", f"{len(cores)} cores", f"packets name {CORES}", "use fewer")
+        )
+    neurons, synapses = len(network.neuron_keys), len(network.axons[0]) + len(network.neurons[0])
+    for count, legal, what in (
+        (neurons, chip.neurons_in_all, "neurons"),
+        (synapses, chip.synapses_in_all, "synapses"),
+    ):
+        if count > legal:
+            findings.append(
+                Finding("network", f"{count:,} {what}", f"at most {legal:,}", "make it smaller")
+            )
+    if network.delayed:
+        findings.append(
+            Finding(
+                "network",
+                f"{network.delayed:,} delayed synapses",
+                "how they lie in memory is not known",
+                "put neurons in between that pass the spikes on, one for each step of delay",
+            )
+        )
+    for model in network.models:
+        findings.extend(_model(model))
+    for number, core in enumerate(cores):
+        where = f"core {number}" if len(cores) > 1 else "network"
+        findings.extend(_core(where, network, core, chip))
+    return tuple(findings)
+
+
+def _model(model: NeuronModel) -> Iterator[Finding]:
+    where = f"neuron model {model}"
+    for wrong in neuron_type(model, 0).findings():
+        found, legal = wrong.split("; ")
+        yield Finding(where, found, legal, "change it")
+    if model.legacy_noise_en and model.refractory_max:
+        yield Finding(
+            where,
+            "a refractory period and membranes of 35 bits",
+            "the counter of the period takes three of these bits",
+            "choose one: refractory_max=0 or legacy_noise_en=False",
+        )
+    if model.dual_synapse_en:
+        yield Finding(
+            where,
+            "synapses that can be delayed one by one",
+            "how they lie in memory is not known",
+            "use dual_synapse_en=False",
+        )
+
+
+def _core(where: str, network: Tables, core: Core, chip: CRISpec) -> Iterator[Finding]:
+    axons, neurons = len(core.axons) + len(core.relays), len(core.neurons)
+    if not neurons:
+        yield Finding(where, "no neurons", "a core has some", "number the cores from 0 on")
+        return
+    rows = min(chip.rows, MOST_ROWS)
+    for count, legal, what in (
+        (axons, chip.axons, "axons"),
+        (len(core.models), chip.models, "different neuron models"),
+        (neurons, rows * chip.groups, f"neurons (models fill blocks of {chip.model_padding})"),
+    ):
+        if count > legal:
+            remedy = "spread the network over more cores: configure(..., cores=...)"
+            if "models" in what and "neurons" not in what:
+                remedy = "use fewer different models"
+            yield Finding(where, f"{count:,} {what}", f"at most {legal:,}", remedy)
+    axon_keys: list[Hashable] = [network.axon_keys[i] for i in core.axons]
+    relay_keys: list[Hashable] = [network.neuron_keys[i] for i in core.relays]
+    names = [f"axon {key!r}" for key in axon_keys] + [f"relay of {key!r}" for key in relay_keys]
+    targets = _Names(network, core)
+    from_axons, from_neurons = core.axon_synapses, core.neuron_synapses
+    for synapses, sources, source_names, what, fan_out, fan_in in (
+        (from_axons, axons, names, "axons", chip.axon_fan_out, chip.axon_fan_in),
+        (from_neurons, neurons, targets, "neurons", chip.neuron_fan_out, chip.neuron_fan_in),
+    ):
+        out = np.bincount(synapses.source, minlength=sources)
+        into = np.bincount(synapses.target, minlength=neurons)
+        yield from _over(where, source_names, out, fan_out, "synapses", "let several share them")
+        yield from _over(
+            where, targets, into, fan_in, f"synapses from {what}", "merge inputs in between"
+        )
+        pairs = pairs_of(synapses, sources)
+        pairs[out > fan_out] = 0  # that has been said
+        yield from _over(
+            where,
+            source_names,
+            pairs,
+            chip.slots // GROUPS,
+            "targets in one group (those whose index has the same remainder by 16)",
+            "spread them over the groups by another order of the neurons",
+        )
+    used = 2 * int(pairs_of(from_axons, axons).sum() + pairs_of(from_neurons, neurons).sum())
+    if used > words.ROWS - words.SYNAPSES:
+        yield Finding(
+            where,
+            f"{used:,} rows of synapses",
+            f"memory has {words.ROWS - words.SYNAPSES:,}",
+            "spread the network over more cores: configure(..., cores=...)",
+        )
+
+
+class _Names:
+    """Names of neurons by their place on a core."""
+
+    def __init__(self, network: Tables, core: Core) -> None:
+        self.network, self.core = network, core
+
+    def __getitem__(self, place: int) -> str:
+        return f"neuron {self.network.neuron_keys[self.core.neurons[place]]!r}"
+
+
+def _over(
+    where: str, names: Any, counts: Int[np.ndarray, " n"], legal: int, what: str, remedy: str
+) -> Iterator[Finding]:
+    prefix = "" if where == "network" else f"{where}, "
+    for index in np.flatnonzero(counts > legal):
+        found = f"{counts[index]:,} {what}"
+        yield Finding(f"{prefix}{names[index]}", found, f"at most {legal:,}", remedy)
