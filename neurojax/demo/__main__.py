@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ from neurojax.chips import MappedNetwork
 from neurojax.demo import _digits, _figures, _report
 from neurojax.demo._chips import CHIPS, Chip
 from neurojax.demo._report import OnChip, Row
+
+TUNED = "fine-tuned"
 
 console = Console(highlight=False)
 
@@ -56,18 +59,19 @@ def main(arguments: list[str] | None = None) -> None:
         progress=True,
     )
     rows = [_row("float", fit.network, 32, task)]
-    spikes = _digits.encode(jnp.asarray(task.test.inputs), test_key)
     pictures = _figures.of_training(folder, fit.history)
     chips = []
     for name in options.chips:
         chip = CHIPS[name]
         mapped, tuned, history = _on_chip(chip, fit.network, task)
+        late = chip.late(mapped)
+        spikes = _digits.encode(jnp.asarray(task.test.inputs), test_key, late)
         file = chip.write(tuned, folder / name)
         replayed = _replay(chip, tuned, file, spikes)
         console.print(replayed, soft_wrap=True)
         rows += [
-            _row(chip.title, mapped.network, 8, task),
-            _row(f"{chip.title}, fine-tuned", tuned.network, 8, task),
+            _row(chip.title, mapped.network, chip.bits, task, late),
+            _row(f"{chip.title}, {TUNED}", tuned.network, chip.bits, task, late),
         ]
         label = int(task.test.labels[0])
         drawn = _figures.of_chip(folder, name, history, tuned, spikes[:, :1], label)
@@ -76,7 +80,8 @@ def main(arguments: list[str] | None = None) -> None:
     console.print("[bold]Compare[/bold] on the test set")
     header, cells = _report.comparison(rows)
     console.print(text_table(header, cells, right=header[1:]), soft_wrap=True)
-    pictures += _figures.of_spikes(folder, {row.name: row.spikes for row in rows})
+    shown = [row for row in rows if row is rows[0] or row.name.endswith(TUNED)]
+    pictures += _figures.of_spikes(folder, {row.name: row.spikes for row in shown})
     page = _report.write(folder, rows, network=str(fit.network), pictures=pictures, chips=chips)
     console.print(f"\n{time.perf_counter() - start:.0f} s; open [bold]{page}[/bold]")
 
@@ -95,15 +100,16 @@ def _on_chip(
         key=task.tune_key,
         epochs=task.tune_epochs,
         batch_size=_digits.BATCH,
-        encode=_digits.encode,
+        encode=partial(_digits.encode, late=chip.late(mapped)),
         optimiser=_digits.optimiser(chip.rate, epochs=task.tune_epochs, samples=len(task.train)),
         progress=True,
     )
     return mapped, mapped.with_network(fit.network), fit.history
 
 
-def _row(name: str, network: nj.Network, bits: int, task: Task) -> Row:
-    result = nj.train.evaluate(network, task.test, encode=_digits.encode, key=task.test_key)
+def _row(name: str, network: nj.Network, bits: int, task: Task, late: int = 0) -> Row:
+    encode = partial(_digits.encode, late=late)
+    result = nj.train.evaluate(network, task.test, encode=encode, key=task.test_key)
     weights = sum(x.size for x in jax.tree.leaves(network) if eqx.is_inexact_array(x))
     return Row(
         name,
@@ -117,7 +123,7 @@ def _row(name: str, network: nj.Network, bits: int, task: Task) -> Row:
 def _replay(chip: Chip, mapped: MappedNetwork, file: Path, spikes: jax.Array) -> str:
     """Simulates the network that the file holds; it must give the very same spikes."""
     before = np.asarray(nj.simulate(mapped.network, spikes).outputs)
-    after = np.asarray(nj.simulate(chip.load(file).network, spikes).outputs)
+    after = np.asarray(chip.replay(file, spikes))
     if not np.array_equal(before, after):
         raise AssertionError(f"{file} replays differently from the network that it was written of")
     return (

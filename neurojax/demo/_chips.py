@@ -6,10 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from neurojax._network import Network
-from neurojax.chips import MappedNetwork, dynapcnn, loihi
+from jaxtyping import Array, Float
+
+import neurojax as nj
+from neurojax.chips import MappedNetwork, cri, dynapcnn, loihi
 from neurojax.demo import _digits
-from neurojax.hardware import dynapcnn as dynapcnn_files, loihi as loihi_files
+from neurojax.hardware import cri as cri_files, dynapcnn as dynapcnn_files, loihi as loihi_files
+
+Spikes = Float[Array, "time batch ..."]
 
 
 class Chip(NamedTuple):
@@ -19,15 +23,19 @@ class Chip(NamedTuple):
         title: Its name for people.
         map: From a network in real numbers to one in the chip's integers.
         write: Saves the device's configuration, given a path without suffix, and returns the file.
-        load: The mapped network that a file holds.
+        replay: The output spikes that the file's network computes for an input.
+        bits: Width of a weight.
         rate: Learning rate of the fine-tuning, in steps of the chip's weights.
+        late: Steps from an input to its output.
     """
 
     title: str
-    map: Callable[[Network], MappedNetwork]
+    map: Callable[[nj.Network], MappedNetwork]
     write: Callable[[MappedNetwork, Path], Path]
-    load: Callable[[Path], MappedNetwork]
+    replay: Callable[[Path, Spikes], Spikes]
+    bits: int
     rate: float
+    late: Callable[[MappedNetwork], int] = lambda mapped: 0
 
 
 def _write_dynapcnn(mapped: MappedNetwork, path: Path) -> Path:
@@ -36,10 +44,31 @@ def _write_dynapcnn(mapped: MappedNetwork, path: Path) -> Path:
     return file
 
 
+def _replay_dynapcnn(file: Path, spikes: Spikes) -> Spikes:
+    return nj.simulate(dynapcnn_files.load(file).network, spikes).outputs
+
+
 def _write_loihi(mapped: MappedNetwork, path: Path) -> Path:
     file = path.with_suffix(".net")
     loihi_files.configure(mapped).save(file)
     return file
+
+
+def _replay_loihi(file: Path, spikes: Spikes) -> Spikes:
+    mapped = loihi_files.load(file, input_shape=_digits.INPUT)
+    return nj.simulate(mapped.network, spikes).outputs
+
+
+def _write_cri(mapped: MappedNetwork, path: Path) -> Path:
+    file = path.with_suffix(".hbm")
+    cri_files.configure(cri.describe_network(mapped)).save(file)
+    return file
+
+
+def _replay_cri(file: Path, spikes: Spikes) -> Spikes:
+    """One crossbar of all neurons, whose axons are the pixels."""
+    crossbar = cri_files.load(file).network.crossbar()
+    return nj.simulate(crossbar, spikes.reshape(*spikes.shape[:2], -1)).outputs
 
 
 CHIPS = {
@@ -47,14 +76,25 @@ CHIPS = {
         title="Speck 2f",
         map=lambda network: dynapcnn.map(network, device="speck2fmodule"),
         write=_write_dynapcnn,
-        load=dynapcnn_files.load,
+        replay=_replay_dynapcnn,
+        bits=8,
         rate=0.3,
     ),
     "loihi2": Chip(
         title="Loihi 2",
-        map=lambda network: loihi.map(network, device="loihi2"),
+        map=lambda network: loihi.map(network, device="loihi2", exponent=0),
         write=_write_loihi,
-        load=lambda file: loihi_files.load(file, input_shape=_digits.INPUT),
+        replay=_replay_loihi,
+        bits=8,
         rate=0.6,
+    ),
+    "cri": Chip(
+        title="CRI",
+        map=cri.map,
+        write=_write_cri,
+        replay=_replay_cri,
+        bits=16,
+        rate=50.0,
+        late=cri.latency,
     ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
@@ -43,10 +44,14 @@ def network(key: Key[Array, ""]) -> nj.Network:
 
 
 def encode(
-    images: Float[Array, "batch 1 8 8"], key: Key[Array, ""]
+    images: Float[Array, "batch 1 8 8"], key: Key[Array, ""], late: int = 0
 ) -> Float[Array, "time batch 1 8 8"]:
-    """Random spikes: the ink of a pixel, from 0 to 1, is its probability of a spike in a step."""
-    return nj.encode.poisson(images, steps=STEPS, key=key)
+    """Random spikes: the ink of a pixel, from 0 to 1, is its probability of a spike in a step.
+
+    Then `late` steps without spikes, for chips whose outputs come so many steps later.
+    """
+    spikes = nj.encode.poisson(images, steps=STEPS, key=key)
+    return jnp.pad(spikes, ((0, late), *((0, 0),) * images.ndim))
 
 
 def optimiser(rate: float, *, epochs: int, samples: int) -> optax.GradientTransformation:

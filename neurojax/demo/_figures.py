@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import neurojax as nj
-from neurojax.chips import MappedNetwork, dynapcnn
+from neurojax.chips import MappedNetwork, cri, dynapcnn, loihi
 from neurojax.demo import _digits
 
 
@@ -103,16 +103,19 @@ def of_chip(
             ),
             f"{name}-membranes.png",
             "Membranes of two output neurons",
-            f"The neurons of digits {shown[0]} and {shown[1]} on the same sample, after the reset; "
-            "the chip's integers. The dashed line is the threshold.",
+            f"The neurons of digits {shown[0]} and {shown[1]} on the same sample, in the chip's "
+            "integers. The dashed line is the threshold.",
         ),
     ]
 
 
 def _threshold(layer: Any) -> float:
     """In the units of the membrane."""
-    held = layer.integers()
-    return held.threshold if hasattr(held, "threshold") else held["vth"] * 64
+    if isinstance(layer, cri.Neuron):
+        return float(layer.theta)
+    if isinstance(layer, loihi.LIF):
+        return layer.integers()["vth"] * loihi.STEPS_PER_WEIGHT
+    return layer.integers().threshold
 
 
 def _save(folder: Path, axes: Any, name: str, title: str, text: str) -> Picture:

@@ -38,7 +38,7 @@ def spike_counts(
     for index, (name, values) in enumerate(series.items()):
         y = np.arange(len(layers)) + (index - (len(series) - 1) / 2) * thickness
         lengths = [float(values.get(layer, np.nan)) for layer in layers]
-        bars = ax.barh(y, lengths, thickness * 0.9, color=COLOURS[index], label=name)
+        bars = ax.barh(y, lengths, thickness * 0.9, color=COLOURS[index % len(COLOURS)], label=name)
         texts = ["" if np.isnan(length) else _short(length) for length in lengths]
         ax.bar_label(bars, texts, padding=4, fontsize=SMALL, color=BLACK)
     ax.set_yticks(np.arange(len(layers)), layers)

@@ -17,7 +17,11 @@ from neurojax.chips.loihi.cuba import CUBA as CUBA, CUBAState as CUBAState
 from neurojax.chips.loihi.delay_dense import DelayDense as DelayDense
 from neurojax.chips.loihi.float import FloatLIF as FloatLIF, FloatLIFState as FloatLIFState
 from neurojax.chips.loihi.input import Input as Input
-from neurojax.chips.loihi.lif import LIF as LIF, LIFState as LIFState
+from neurojax.chips.loihi.lif import (
+    LIF as LIF,
+    STEPS_PER_WEIGHT as STEPS_PER_WEIGHT,
+    LIFState as LIFState,
+)
 from neurojax.chips.loihi.mapping import map as map, overflow as overflow
 from neurojax.chips.loihi.norm import ShiftNorm as ShiftNorm
 from neurojax.chips.loihi.pool import PerChannel as PerChannel
