@@ -54,7 +54,9 @@ ORDERS = ("hardware", "main", "dev")
 RESETS = ("zero", "subtract")
 OVERFLOWS = ("saturate", "wrap")
 NO_LEAK = LEAKS[1]
-SIMULATOR_LEAKS = (LEAKS[0], 64)
+OLD_NO_LEAK = 64
+"""What old programs for hs_api write for no leak; the simulators compute it as that."""
+
 SIMULATOR_SHIFTS = (-64, 63)
 SIMULATOR_THRESHOLD_BITS = 50
 """The simulators compare with any number; these are all the bits that we can."""
@@ -207,7 +209,8 @@ class Neuron(Layer):
 
     Args:
         theta: Threshold.
-        leak: 0 (no memory) to 63 (none). None: 63, for ANN neurons 0.
+        leak: 0 (no memory) to 63 (none); 64, as some programs for hs_api have it, is none too.
+            None: 63, for ANN neurons 0.
         shift: Of the noise, -32..31: magnitudes up to 65535 2^shift; -17 is none.
         model: `"LIF"`, `"IF"` or `"ANN"`, or an array of their codes 2, 3 and 0.
         strict: Fires at V > theta; False: at V >= theta. None: as the order does, which is strict
@@ -277,7 +280,7 @@ class Neuron(Layer):
                 raise ValueError(f"Neuron: {name} is {value!r}; it must be in {legal}")
         simulator = self.order != "hardware"
         for name, legal in (
-            ("leak", SIMULATOR_LEAKS),
+            ("leak", (LEAKS[0], OLD_NO_LEAK)),
             ("shift", SIMULATOR_SHIFTS if simulator else SHIFTS),
             ("refractory", (0, LARGEST_REFRACTORY)),
         ):
@@ -471,9 +474,11 @@ class Neuron(Layer):
         keep = jnp.where(leaks, self._keep(), jnp.where(clears, 0.0, 1.0))
         subtracts = self._subtracts()
         spent = select(subtracts, _wide.subtract(exact, theta), _zero(exact))
-        rest = jnp.where(subtracts, v - smooth, 0)
+        # Both ways that the membrane can go on, so that the spike, which chooses, has its gradient.
+        on = _derivative_of(keep * v, _wide.to_float(quiet))
+        back = _derivative_of(jnp.where(subtracts, v - smooth, 0), _wide.to_float(spent))
         s = lax.stop_gradient(spikes) if self.detach_reset else spikes
-        return select(fires, spent, quiet), keep * v + s * (rest - keep * v)
+        return select(fires, spent, quiet), on + s * (back - on)
 
     def _is(self, model: str) -> Any:
         """Whether neurons are of a model: a bool, or one a neuron."""

@@ -91,7 +91,7 @@ class Synapse(Layer):
     """
 
     synapse: Layer
-    parts: tuple[Layer, Layer] | None = None
+    parts: tuple[Layer, Layer] | None
 
     def __init__(self, synapse: Layer) -> None:
         if getattr(synapse, "weight", None) is None:
@@ -104,6 +104,7 @@ class Synapse(Layer):
                 "give it to weights from an axon that is always active"
             )
         self.synapse = synapse
+        self.parts = None
 
     @property
     def weight(self) -> Float[Array, " ..."]:
