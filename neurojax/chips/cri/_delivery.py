@@ -2,8 +2,8 @@
 
 A row of synapses is cut into blocks of one size, so that rows of any length are walked without
 padding them to the longest. The spikes of a step are listed; a loop then takes the next blocks of
-the listed rows, some thousand synapses at a time, and adds their weights to the sums of their
-targets. Sums are int32: the tables' maker has to see that they fit.
+the listed rows, one or many in a turn, and adds their weights to the sums of their targets. Sums
+are int32: the tables' maker has to see that they fit.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from jaxtyping import Array, Bool, Int
 
 from neurojax.chips.cri._tables import Rows
 
-SIZES = (4, 8, 16, 32, 64, 128)
+SIZES = (4, 8, 16, 32, 64, 128, 256)
 """Of a block, in synapses."""
 
-_OVERHEAD = 8
-"""What a block costs besides its synapses, in synapses; measured on a CPU."""
+_OVERHEAD = 64
+"""What a turn for one block costs besides its synapses, in synapses; measured on a CPU."""
 
 _ROWS_AT_ONCE = 1 << 14
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,15 +132,16 @@ def _split(
     models: list[NeuronModel] = []
     synapses: dict[Key, Any] = {}
     known: dict[int, NeuronModel] = {}  # by identity: usually few objects are shared by many
+    sound: set[NeuronModel] = set()
     for key, entry in connections.items():
         if not isinstance(entry, tuple) or len(entry) != 2:
-            found = f"a {type(entry).__name__}"
+            what = f"a {type(entry).__name__}"
             if isinstance(entry, tuple):
-                found = f"a tuple of {len(entry)}"
+                what = f"a tuple of {len(entry)}"
             faults.append(
                 Finding(
                     f"neuron {key!r}",
-                    found,
+                    what,
                     "a neuron is ([(neuron, weight), ...], model)",
                     "add a model, such as LIF_neuron(threshold=10)",
                 )
@@ -148,12 +150,16 @@ def _split(
         synapses[key], model = entry
         if id(model) not in known:
             try:
-                known[id(model)] = as_model(model)
+                found = as_model(model)
             except TypeError as error:
                 legal = "a model of neurojax.chips.cri.models or of hs_api"
                 faults.append(Finding(f"neuron {key!r}", str(error), legal, "replace it"))
                 continue
-            faults.extend(_model_faults(key, known[id(model)], largest_leak))
+            if found not in sound:
+                problems = list(_model_faults(key, found, largest_leak))
+                faults += problems
+                sound |= set() if problems else {found}
+            known[id(model)] = found
         models.append(known[id(model)])
     return models, synapses
 
@@ -258,14 +264,14 @@ class _Reader:
             if kind == "axon" or any(pair[2:] not in ((), (True,)) for pair in pairs):
                 return None
             late = np.fromiter((len(pair) == 3 for pair in pairs), bool, len(pairs))
-            pairs = [pair[:2] for pair in pairs]
         elif not sizes <= {2}:
             return None
-        posts, values = zip(*pairs, strict=True) if pairs else ((), ())
+        values = list(map(itemgetter(1), pairs))
         if not set(map(type, values)) <= {int}:
             return None
         try:
-            targets = np.fromiter(map(self.neurons.__getitem__, posts), np.int32, len(pairs))
+            indices = map(self.neurons.__getitem__, map(itemgetter(0), pairs))
+            targets = np.fromiter(indices, np.int32, len(pairs))
             weights = np.fromiter(values, np.int64, len(pairs))
         except (KeyError, TypeError, OverflowError):
             return None

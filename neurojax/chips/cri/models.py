@@ -10,6 +10,7 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 
@@ -175,6 +176,11 @@ def as_model(value: Any) -> NeuronModel:
         TypeError: `value` is no neuron model, or of a kind that only the chip's tests use.
     """
     if isinstance(value, NeuronModel) and type(value) in MODELS.values():
+        for name in NeuronModel.__dataclass_fields__:
+            if not isinstance(getattr(value, name), Real):
+                raise TypeError(
+                    f"{type(value).__name__}: {name}={getattr(value, name)!r} is no number"
+                )
         return value
     get = getattr(value, "get_neuronModel", None)
     if not callable(get) or get() not in MODELS:
@@ -191,7 +197,7 @@ def as_model(value: Any) -> NeuronModel:
         name: read((f"get_{name}",), 0)
         for name in ("refractory_max", "dual_synapse_en", "delay_value", "legacy_noise_en")
     }
-    return kind(
+    model = kind(
         read(("get_threshold", "get_theta")),
         read(("get_shift", "get_nu")),
         # hs_api's IF_neuron says 0, which its own simulator takes for "loses everything".
@@ -199,3 +205,4 @@ def as_model(value: Any) -> NeuronModel:
         soft_reset_en=read(("get_soft_reset_en", "get_soft_reset"), False),
         **options,
     )
+    return as_model(model)
