@@ -136,12 +136,9 @@ class Quantize_Network:
         beyond = 0
         for name, value in found.items():
             beyond += int((value.abs() > self.w_alpha).sum())
+            whole = weight_quantization(W_BITS - 1)(value, self.w_alpha) / self.w_delta
             if self._compat is None:
-                # In double precision, or a rounding before the last one could decide it.
-                exact = value.double() / self.w_alpha * LEVELS
-                whole = exact.round().clamp(-LEVELS, LEVELS).to(value.dtype)
-            else:
-                whole = weight_quantization(W_BITS - 1)(value, self.w_alpha) / self.w_delta
+                whole = whole.round()
             setattr(module, name, torch.nn.Parameter(whole))
         return beyond
 
