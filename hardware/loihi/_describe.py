@@ -50,6 +50,7 @@ class _Open:
     in_units: bool = False  # graded spikes in the user's unit, as those of LIF are
     names: list[str] = field(default_factory=list)  # of layers without delays
     delays: dict[str, Any] = field(default_factory=dict)  # behind it, by name: steps
+    shift: str = ""  # a delay that was taken out, because the timing says it
 
     @property
     def is_shifted(self) -> bool:
@@ -86,7 +87,7 @@ def describe(
     stop(problems)
     timing = _without_shifts(opened, timing, problems)
     _set_delays(network, opened, problems)
-    _check_concat(network, opened, problems)
+    _check_concat(network, opened, timing, problems)
     stop(problems)
     records: list[LayerRecord] = []
     for part in opened[1:]:
@@ -353,6 +354,9 @@ def _without_shifts(opened: list[_Open], wanted: str | None, problems: _Problems
             name, steps = delays.popitem()
             if steps > 1:
                 delays[name] = steps - 1
+            else:
+                part = next(part for part in opened if part.delays is delays)
+                part.shift = name
         return timing
     if wanted not in (None, "aligned"):
         where = {"chip": "in front of every synapse", "slayer": "behind every neuron that spikes"}
@@ -391,22 +395,30 @@ def _set_delays(network: Network, opened: list[_Open], problems: _Problems) -> N
         target.fields["delay"] = total.astype(np.float32)
 
 
-def _check_concat(network: Network, opened: list[_Open], problems: _Problems) -> None:
+def _check_concat(network: Network, opened: list[_Open], timing: str, problems: _Problems) -> None:
     """Numbers of the layers that are put together, instead of their names."""
-    index = {name: i - 1 for i, part in enumerate(opened) for name in [*part.names, *part.delays]}
+    ends = [  # where a layer of the file hands its output on
+        part.shift if part.shift and timing == "slayer" else ["", *part.names, *part.delays][-1]
+        for part in opened
+    ]
+    index = {
+        name: i - 1
+        for i, part in enumerate(opened)
+        for name in [*part.names, *part.delays, part.shift]
+    }
     for part in opened:
         if part.kind != "concat":
             continue
         numbers = []
         for source in part.fields["layers"]:
-            while source not in index:  # one of the steps of delay that were taken out
-                source = network.incoming(source)[0].source
-            owner = opened[index[source] + 1]
             if index[source] < 0:
                 problems.add(part.names[0], "it takes the network's input, which has no number")
-            elif source != [*owner.names, *owner.delays][-1]:
+            elif source != ends[index[source] + 1]:
+                end = ends[index[source] + 1]
                 problems.add(
-                    part.names[0], f"it takes '{source}' before its delay; a .net file delays both"
+                    part.names[0],
+                    f"it takes '{source}', but in a file with timing '{timing}' the layer ends at "
+                    f"'{end}'; take that, or give configure another timing",
                 )
             numbers.append(index[source])
         part.fields["layers"] = np.array(numbers, np.int64)

@@ -15,7 +15,7 @@ from neurojax.chips.loihi.lif import LIF, STEPS_PER_UNIT
 from neurojax.chips.loihi.quantise import SCALE
 from neurojax.chips.loihi.resonator import RF, RFIzhikevich
 from neurojax.chips.loihi.sigma_delta import Delta, Sigma, SigmaDelta
-from neurojax.chips.loihi.spec import DECAY_BITS, STATE_BITS, STATE_SHIFT
+from neurojax.chips.loihi.spec import DECAY_BITS, LARGEST_BIAS, STATE_BITS, STATE_SHIFT
 from neurojax.hardware.loihi._rules import NETX_READ_OUT, READ_OUT
 from neurojax.hardware.loihi.records import COMPLEX
 from neurojax.surrogate import Surrogate
@@ -192,6 +192,11 @@ def _lif(
         problems.append(
             f"bias {worst:g} is no multiple of {1 << BIAS_EXPONENT} steps of the state, all that "
             "a .net file holds; use configure(..., round_biases=True), or a larger scale"
+        )
+    if np.abs(steps).max() > LARGEST_BIAS:
+        problems.append(
+            f"a bias of {np.abs(steps).max():g} weight steps; a .net file holds up to "
+            f"{LARGEST_BIAS}, map with a smaller scale"
         )
     values = _list(np.rint(steps), channels, "bias", problems)
     return fields, np.broadcast_to(values, (channels,)).astype(np.float32)

@@ -12,9 +12,17 @@ import numpy as np
 from neurojax._layer import Layer
 from neurojax.chips._mapped import Problem
 from neurojax.chips._surrogate import InSteps
+from neurojax.chips.loihi._messages import MESSAGE_BITS, in_integers, of_sigma_delta
 from neurojax.chips.loihi._neuron import AbstractNeuron
 from neurojax.chips.loihi._phase import PhaseExponential
-from neurojax.chips.loihi._reading import Part, Population, per_output, times_output
+from neurojax.chips.loihi._reading import (
+    MESSAGES,
+    SIGMA_DELTA,
+    Part,
+    Population,
+    per_output,
+    times_output,
+)
 from neurojax.chips.loihi._report import Origin, SynapseOrigin
 from neurojax.chips.loihi._resonator import AbstractResonator
 from neurojax.chips.loihi._wanted import Options, Wanted, wanted
@@ -62,10 +70,24 @@ def map_population(
 ) -> Made | None:
     """A population and its synapses in integers, or None with at least one problem."""
     count, name = len(problems), population.name
+    asked = choices.scale.get(name) if isinstance(choices.scale, Mapping) else choices.scale
     for part in population.parts:
         _check_finite(part, problems)
-    if isinstance(population.neuron, AbstractNeuron):
-        need: Wanted | None = _of_zoo(population, problems)
+    if isinstance(population.neuron, SIGMA_DELTA):
+        need: Wanted | None = of_sigma_delta(population, asked, problems)
+    elif any(part.carries == MESSAGES for part in population.parts):
+        kind = type(population.neuron).__name__
+        problems.append(
+            Problem(
+                name,
+                f"{kind} neurons behind sigma-delta neurons",
+                "changes of a value are no spikes",
+                "use loihi.SigmaDelta, or loihi.Sigma at the output",
+            )
+        )
+        return None
+    elif isinstance(population.neuron, AbstractNeuron):
+        need = _of_zoo(population, problems)
     else:
         has_bias = any(part.bias is not None for part in population.parts)
         feedback = population.recurrent
@@ -77,11 +99,22 @@ def map_population(
     if len(problems) > count:
         return None
     demand = _demand(population, need, total_bias, chip)
-    asked = choices.scale.get(name) if isinstance(choices.scale, Mapping) else choices.scale
     fixed = need.scale if asked is None else float(asked)
     fixed_exponent = choices.exponent
     if fixed_exponent is None and need.scale is not None and asked is None:
         fixed_exponent = 0  # the grid of its training
+    if population.from_host is not None:
+        if fixed not in (None, population.from_host):
+            problems.append(
+                Problem(
+                    name,
+                    f"a scale of {fixed:g} of neurons that the host feeds",
+                    f"its values count 1 / {population.from_host:g}",
+                    f"use scale={population.from_host:g} for them",
+                )
+            )
+            return None
+        fixed = population.from_host
     try:
         scaling = choose_scale(
             demand, chip, bits=choices.weight_bits, scale=fixed, exponent=fixed_exponent
@@ -185,12 +218,13 @@ def _demand(
     population: Population, need: Wanted, bias: np.ndarray | None, chip: LoihiSpec
 ) -> Demand:
     du = round_decay(1 - need.current_lost, chip.current_decay, offset=1)
+    adds_up = isinstance(population.neuron, SIGMA_DELTA)  # over all steps, so there is no bound
     return Demand(
         [part.weight for part in population.parts],
         _thresholds(need),
         on_grid=bias is None and _keeps_grid(need, chip),
         largest_bias=0.0 if bias is None else float(np.max(np.abs(bias))),
-        largest_sum=sum(_largest_sum(part) for part in population.parts),
+        largest_sum=0.0 if adds_up else sum(_largest_sum(part) for part in population.parts),
         memory=float(np.max(FULL / np.maximum(du + 1, 1e-9))),
     )
 
@@ -228,11 +262,14 @@ def _build(
     problems: list[Problem],
 ) -> Made | None:
     name, s = population.name, scaling.scale
-    neuron, facts = (
-        (_zoo(population.neuron, need, choices), {})
-        if isinstance(population.neuron, AbstractNeuron)
-        else _neuron(need, bias, s, choices, chip)
-    )
+    facts: dict[str, Any] = {}
+    neuron: Layer
+    if isinstance(population.neuron, SIGMA_DELTA):
+        neuron = in_integers(population.neuron, s, choices.surrogate)
+    elif isinstance(population.neuron, AbstractNeuron):
+        neuron = _zoo(population.neuron, s, need, choices)
+    else:
+        neuron, facts = _neuron(need, bias, s, choices, chip)
     if facts.get("vth_low", 0) < 0 or facts.get("threshold_steps", 1.0) < 0.5:
         problems.append(
             Problem(
@@ -249,7 +286,10 @@ def _build(
         population.parts, scaling.exponents, scaling.signs, scaling.mantissas, strict=True
     ):
         held = part.build(jnp.asarray(mantissas, jnp.float32))
-        layers[part.name] = Synapse(held, exponent=e, bits=choices.weight_bits, sign=sign)
+        width = MESSAGE_BITS if part.carries == MESSAGES else None
+        layers[part.name] = Synapse(
+            held, exponent=e, bits=choices.weight_bits, sign=sign, message_bits=width
+        )
     for owner in {part.owner for part in population.parts if part.owner}:
         real, imag = (layers.pop(f"{owner}.{half}") for half in ("real", "imag"))
         layers[owner] = ComplexSynapse(real, imag)
@@ -283,17 +323,17 @@ def _build(
     return Made(layers, need.late, origin)
 
 
-def _zoo(neuron: Any, need: Wanted, choices: Choices) -> Layer:
-    """A neuron of the zoo that counts in weight steps."""
-    assert need.scale is not None and need.surrogate is not None
+def _zoo(neuron: Any, s: float, need: Wanted, choices: Choices) -> Layer:
+    """A neuron of the zoo that counts in weight steps, s per unit."""
+    assert need.surrogate is not None
     steps = {
-        field: getattr(neuron, field) * need.scale
+        field: getattr(neuron, field) * s
         for field in neuron.thresholds
         if getattr(neuron, field) is not None
     }
-    surrogate: Surrogate = InSteps(need.surrogate, need.scale)
+    surrogate: Surrogate = InSteps(need.surrogate, s)
     if isinstance(need.surrogate, PhaseExponential):  # it has two derivatives, and says how
-        surrogate = dataclasses.replace(need.surrogate, scale=need.surrogate.scale * need.scale)
+        surrogate = dataclasses.replace(need.surrogate, scale=need.surrogate.scale * s)
     if isinstance(neuron, AbstractResonator):
         steps["bits"] = STATE_BITS
     return dataclasses.replace(neuron, scale=1, surrogate=choices.surrogate or surrogate, **steps)
@@ -327,7 +367,7 @@ def _neuron(
         facts["vth_low"] = float(np.min(vth))
         relative = np.abs(vth / s - need.threshold) / need.threshold
         facts["threshold_error"] = 0.0 if on_grid else float(np.max(relative))
-        fields["vth"] = vth
+        fields["vth"] = np.maximum(vth, 0)  # one below 0 is refused by the caller
         facts["fires_later"] = not need.strict and not on_grid
     if need.threshold_low is not None:
         fields["vth_lo"] = -round_threshold(-need.threshold_low * s, strict=True, on_grid=on_grid)

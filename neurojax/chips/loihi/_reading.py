@@ -32,7 +32,10 @@ from neurojax.chips.loihi._neuron import AbstractNeuron
 from neurojax.chips.loihi.complex_synapse import ComplexSynapse
 from neurojax.chips.loihi.cuba import CUBA
 from neurojax.chips.loihi.float import FloatLIF
+from neurojax.chips.loihi.input import Input
 from neurojax.chips.loihi.pool import PerChannel
+from neurojax.chips.loihi.quantise import SCALE, QuantisedInput
+from neurojax.chips.loihi.sigma_delta import Delta, Sigma, SigmaDelta
 from neurojax.layers import (
     Add,
     BatchDropout,
@@ -57,15 +60,19 @@ from neurojax.layers import (
 from neurojax.neurons import IAF, LI, LIF, CubaIAF, CubaLI, CubaLIF
 from neurojax.quantise import Quantised
 
-NEURONS = (LIF, IAF, CubaLIF, CubaIAF, LI, CubaLI, CUBA, FloatLIF, AbstractNeuron)
+SIGMA_DELTA = (Delta, Sigma, SigmaDelta)
+NEURONS = (LIF, IAF, CubaLIF, CubaIAF, LI, CubaLI, CUBA, FloatLIF, AbstractNeuron, *SIGMA_DELTA)
 CONVOLUTIONS = (Conv1d, Conv2d)
 TRANSPOSED = (ConvTranspose1d, ConvTranspose2d)
 SYNAPSES = (Linear, *CONVOLUTIONS, *TRANSPOSED)
 DROPPED = (Dropout, BatchDropout, Identity)
+SPIKES = "spikes"
+MESSAGES = "messages of sigma-delta neurons"
+VALUES = "the values of a read-out"
 SUPPORTED = (
     "Linear, Conv1d/2d, ConvTranspose1d/2d, average and sum pools, Flatten, Reshape, Dropout, "
     "Identity, Scale, BatchNorm, Delay, Recurrent, Add, Concat, and the neurons LIF, IAF, CubaLIF, "
-    "CubaIAF, LI, CubaLI, loihi.CUBA, FloatLIF, ALIF and resonators"
+    "CubaIAF, LI, CubaLI, loihi.CUBA, FloatLIF, ALIF, resonators and sigma-delta ones"
 )
 
 
@@ -84,6 +91,7 @@ class Part:
     made_of: list[str] = field(default_factory=list)
     feedback: bool = False  # within a Recurrent
     owner: str = ""  # of one half of a ComplexSynapse, "owner.real" or "owner.imag"
+    carries: str = SPIKES  # what its sources send
 
 
 @dataclass
@@ -95,6 +103,7 @@ class Population:
     shape: Shape
     parts: list[Part]
     recurrent: bool = False  # a Recurrent: its feedback is one of the parts
+    from_host: float | None = None  # values that the host feeds instead of synapses: their scale
 
 
 class Flow(NamedTuple):
@@ -109,6 +118,8 @@ class Flow(NamedTuple):
     via: tuple[str, ...] = ()  # names of the layers that these came from
     flat: bool = False  # flattened after the pools
     recurrent: bool = False
+    carries: str = SPIKES
+    from_host: float | None = None  # values behind a `loihi.Input`: their scale
 
     @property
     def pending(self) -> bool:
@@ -185,7 +196,8 @@ class _Reader:
                 flow = self.flows[edge.source]
             elif isinstance(_plain(self.network[edge.source]), (*NEURONS, Recurrent)):
                 shape = self.network.out_shape(edge.source)
-                flow = Flow(edge.source, shape, recurrent=True)
+                carries = _sends(_plain(self.network[edge.source]))
+                flow = Flow(edge.source, shape, recurrent=True, carries=carries)
             else:
                 self.problem(
                     name,
@@ -232,6 +244,8 @@ class _Reader:
             return Flow(name, part.out_shape, (part,))
         if isinstance(layer, ComplexSynapse):
             return self.halves(name, layer, flow)
+        if isinstance(layer, QuantisedInput):
+            return self.from_host(name, layer, flow)
         if isinstance(layer, Pool):
             return self.pool(name, layer, flow)
         if isinstance(layer, Scale):
@@ -264,7 +278,8 @@ class _Reader:
             return Flow(name, flows[0].shape)
         self.keep(name, Add(), *flows)
         parts = tuple(part for flow in flows for part in flow.parts or ())
-        return Flow(name, flows[0].shape, parts)
+        from_host = next((f.from_host for f in flows if f.from_host is not None), None)
+        return Flow(name, flows[0].shape, parts, from_host=from_host)
 
     def concat(self, name: str, layer: Layer, flows: list[Flow]) -> Flow:
         if any(flow.parts is not None or flow.pending for flow in flows):
@@ -274,15 +289,56 @@ class _Reader:
                 "spikes of several populations can be",
                 "put neurons in front of it, or one synapse for each of the inputs behind it",
             )
+        elif len({flow.carries for flow in flows}) > 1:
+            self.problem(
+                name,
+                " beside ".join(dict.fromkeys(flow.carries for flow in flows)),
+                "synapses take one kind",
+                "give each kind its own synapses",
+            )
         else:
             self.keep(name, layer, *flows)
-        return Flow(name, self.network.out_shape(name))
+        return Flow(name, self.network.out_shape(name), carries=flows[0].carries)
+
+    def from_host(self, name: str, layer: QuantisedInput, flow: Flow) -> Flow:
+        """Values of 8 bits that the host feeds to neurons."""
+        number = lambda value, default: default if value is None else value * SCALE  # noqa: E731
+        if flow.layer not in self.network.inputs or flow.pending:
+            self.problem(
+                name,
+                "a QuantisedInput within the network",
+                "the host feeds values at the input",
+                "put it first",
+            )
+        if layer.scale != SCALE:
+            self.problem(name, f"scale {layer.scale:g}", f"steps are 1 / {SCALE}", "use 64")
+        held = layer.prepare(None)
+        self.keep(name, Input(weight=number(held.weight, SCALE), bias=number(held.bias, 0)), flow)
+        return Flow(name, flow.shape, (), from_host=float(SCALE))
+
+    def encoded(self, name: str, flow: Flow) -> Flow:
+        """The host's values for a `Delta` at the input."""
+        if flow.layer not in self.network.inputs or flow.pending:
+            self.problem(
+                name,
+                "a Delta within the network",
+                "it encodes the values that the host feeds",
+                "put it at the input of the network",
+            )
+            return flow
+        own = f"{name}_input"
+        while own in self.network or own in self.network.inputs:
+            own += "_"
+        self.keep(own, Input(), flow)
+        return Flow(own, flow.shape, ())
 
     def neurons(self, name: str, layer: Layer, flows: list[Flow]) -> Flow:
         parts: list[Part] = []
         sources = []
         for flow in flows:
-            if flow.parts is None:
+            if isinstance(layer, Delta) and flow.parts is None:
+                flow = self.encoded(name, flow)
+            elif flow.parts is None:
                 flow = self.pooled(name, flow)
             parts += flow.parts or ()
             sources.append(flow)
@@ -294,7 +350,11 @@ class _Reader:
             if isinstance(feedback, (Linear, *CONVOLUTIONS)):
                 shape = self.network.out_shape(name)
                 part = _part(f"{name}.synapse", feedback, shape, np.asarray(feedback.weight))
-                parts.append(dataclasses.replace(part, feedback=True, made_of=[name]))
+                carries = _sends(neuron)
+                self.check_source(name, carries)
+                parts.append(
+                    dataclasses.replace(part, feedback=True, made_of=[name], carries=carries)
+                )
             else:
                 self.problem(
                     name,
@@ -304,10 +364,21 @@ class _Reader:
                 )
         self.node(name, *sources)
         shape = self.network.in_shape(name)
+        from_host = next((f.from_host for f in sources if f.from_host is not None), None)
+        recurrent = feedback is not None
         self.result.populations.append(
-            Population(name, neuron, shape, parts, recurrent=feedback is not None)
+            Population(name, neuron, shape, parts, recurrent=recurrent, from_host=from_host)
         )
-        return Flow(name, self.network.out_shape(name))
+        return Flow(name, self.network.out_shape(name), carries=_sends(neuron))
+
+    def check_source(self, name: str, carries: str) -> None:
+        if carries == VALUES:
+            self.problem(
+                name,
+                "synapses that take the values of a read-out",
+                "spikes travel between neurons, membranes don't",
+                "let the neurons before it spike, or end the network there",
+            )
 
     def pooled(self, name: str, flow: Flow) -> Flow:
         """Pools whose sums go to neurons: synapses of their own, with one weight for all."""
@@ -344,8 +415,9 @@ class _Reader:
             weight = np.repeat(weight, channels, axis=0)
             build = lambda w: Conv1d.from_weights(w, groups=channels, **options)  # noqa: E731
         own = flow.pools[-1][0]
+        self.check_source(own, flow.carries)
         part = Part(own, "pool", weight, build, flow.map_shape, flow.shape, None)
-        part.made_of = list(flow.via)
+        part.made_of, part.carries = list(flow.via), flow.carries
         self.node(own, flow)
         return Flow(own, flow.shape, (part,))
 
@@ -380,6 +452,7 @@ class _Reader:
                 "spikes travel between synapses",
                 "put neurons between the two, or multiply their weights into one layer",
             )
+        self.check_source(name, flow.carries)
         weight = np.asarray(layer.weight, np.float64) * flow.factor
         made, via = layer, flow.via
         if flow.pools and flow.parts is None:
@@ -392,7 +465,7 @@ class _Reader:
         part = _part(name, made, flow.shape, weight, out=out)
         if layer.bias is not None:
             part.bias = np.asarray(layer.bias, np.float64)
-        part.made_of = [*via, name]
+        part.made_of, part.carries = [*via, name], flow.carries
         return part, flow
 
     def flattened(self, flow: Flow) -> Flow:
@@ -461,6 +534,13 @@ class _Reader:
         )
 
     def scale(self, name: str, layer: Scale, flow: Flow) -> Flow:
+        if flow.from_host is not None:
+            self.problem(
+                name,
+                "a factor on what the host feeds",
+                "there are no weights that it could go into",
+                "multiply the inputs of the run",
+            )
         values = np.asarray(layer.factor, np.float64)
         single = np.unique(values)
         if flow.parts is None:
@@ -529,6 +609,15 @@ class _Reader:
         else:
             legal, remedy = f"a network is made of {SUPPORTED}", "remove or replace the layer"
         self.problem(name, f"a {kind} layer", legal, remedy)
+
+
+def _sends(layer: Layer) -> str:
+    """What neurons send."""
+    neuron: Any = layer.neuron if isinstance(layer, Recurrent) else layer
+    if isinstance(neuron, Delta | SigmaDelta):
+        return MESSAGES
+    threshold = neuron.vth if isinstance(neuron, FloatLIF) else getattr(neuron, "threshold", None)
+    return VALUES if threshold is None else SPIKES
 
 
 def _plain(layer: Layer) -> Layer:

@@ -96,20 +96,20 @@ def explain(mapped: MappedNetwork) -> Report:
     for origin in mapped.origins:
         layer = network[origin.name]
         neuron = layer.neuron if isinstance(layer, Recurrent) else layer
+        used = use[origin.name]
+        place = {
+            "shape": shape_text(network.out_shape(origin.name)),
+            **{f: getattr(used, f) for f in _USE},
+            "synapse_kib": used.synapse_bits / 8192,
+        }
+        if not origin.synapses:  # the host feeds it
+            rows.append(dict.fromkeys(_SYNAPSE_COLUMNS) | _neuron_row(origin, neuron) | place)
         for i, part in enumerate(origin.synapses):
             synapse = _synapse(network, part.name)
             assert isinstance(synapse, Synapse)
             row = _synapse_row(origin, part, synapse)
             row |= _neuron_row(origin, neuron) if i == 0 else dict.fromkeys(_NEURON_COLUMNS)
-            if i == 0:
-                used = use[origin.name]
-                row |= {
-                    "shape": shape_text(network.out_shape(origin.name)),
-                    **{f: getattr(used, f) for f in _USE},
-                    "synapse_kib": used.synapse_bits / 8192,
-                }
-            else:
-                row |= dict.fromkeys(["shape", *_USE, "synapse_kib"])
+            row |= place if i == 0 else dict.fromkeys(place)
             rows.append(row)
             notes += _synapse_notes(part, row)
         notes += origin.notes
@@ -143,6 +143,7 @@ def _synapse(network: Network, name: str) -> Layer:
 
 
 _USE = ("cores", "neurons_per_core", "in_axons", "out_axons", "bottleneck")
+_SYNAPSE_COLUMNS = tuple(column for column, _ in SYNAPSES.values())
 _NEURON_COLUMNS = tuple(column for column, _ in NEURONS.values())
 
 

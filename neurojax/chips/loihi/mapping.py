@@ -11,7 +11,8 @@ References:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ from neurojax._network import Network, Provenance
 from neurojax._simulate import simulate
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
 from neurojax.chips.loihi._integers import Choices, Made, map_population
-from neurojax.chips.loihi._reading import Reading, read
+from neurojax.chips.loihi._messages import check_units
+from neurojax.chips.loihi._reading import SIGMA_DELTA, Reading, read
 from neurojax.chips.loihi._report import explain
 from neurojax.chips.loihi._wanted import Options
 from neurojax.chips.loihi.lif import LIF
@@ -55,9 +57,10 @@ def map(
 
     Args:
         network: Linear, convolutions, pools and the like with LIF, IAF, CubaLIF, CubaIAF,
-            loihi's `CUBA`, `FloatLIF`, `ALIF` or resonators, and LI or CubaLI as read-outs;
-            branches and recurrence are possible. Its inputs are spikes (or integers). Call it
-            outside of `jit`: the parameters must be known.
+            loihi's `CUBA`, `FloatLIF`, `ALIF` or resonators, and LI or CubaLI as read-outs; or
+            `Delta`, `SigmaDelta` and `Sigma`. Branches and recurrence are possible. Its inputs are
+            spikes; values behind a `QuantisedInput` or a `Delta`, 64 of which are then 1. Call
+            it outside of `jit`: the parameters must be known.
         device: `"loihi1"`, `"loihi2"`, or a `LoihiSpec`.
         timing: `"aligned"`: no delays, so that outputs compare with those of the network in every
             time step. `"chip"`: one step of delay in front of each synapse, as the chip has it; the
@@ -116,6 +119,10 @@ def map(
                     "use shorter ones, or neurons in between",
                 )
             )
+    problems += check_units(
+        {one.origin.name: one.origin.scale for one in made},
+        {population.name: population.neuron for population in reading.populations},
+    )
     if problems:
         raise MappingError(chip.name, problems)
     try:
@@ -144,7 +151,8 @@ def overflow(mapped: MappedNetwork, inputs: Any) -> dict[str, dict[str, int]]:
     Returns:
         For each population of LIF neurons the number of steps of a neuron in which its current
         wrapped and in which its membrane was held at the limit, and how many there were:
-        `{"wrapped": ..., "saturated": ..., "of": ...}`.
+        `{"wrapped": ..., "saturated": ..., "of": ...}`. Of sigma-delta neurons, which Lava does
+        not limit, those in which a value was beyond 24 bits: `{"beyond": ..., "of": ...}`.
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
@@ -156,26 +164,24 @@ def overflow(mapped: MappedNetwork, inputs: Any) -> dict[str, dict[str, int]]:
     """
     network = mapped.network
     counting: dict[str, Layer] = {}
-    where: dict[str, Callable[[Any], Any]] = {}
     for name in network.names:
-        layer = network[name]
-        if isinstance(layer, LIF):
+        layer: Any = network[name]
+        if isinstance(layer, (LIF, *SIGMA_DELTA)):
             counting[name] = dataclasses.replace(layer, count_overflow=True)
-            where[name] = lambda state: state
         elif isinstance(layer, Recurrent) and isinstance(layer.neuron, LIF):
             neuron = dataclasses.replace(layer.neuron, count_overflow=True)
             counting[name] = Recurrent(neuron, layer.synapse)
-            where[name] = lambda state: state.neuron
     run = simulate(network.replace(**counting), inputs)
-    steps = int(run.state.steps)
     result = {}
-    for name, get in where.items():
-        state = get(run.state.layers[name])
+    for name, layer in counting.items():
+        state: Any = run.state.layers[name]
+        state = state.neuron if isinstance(layer, Recurrent) else state
+        counts = {"wrapped": "wrapped", "saturated": "saturated"}
+        if isinstance(layer, SIGMA_DELTA):
+            counts = {"beyond": "overflow"}
         result[name] = {
-            "wrapped": int(np.sum(np.asarray(state.wrapped))),
-            "saturated": int(np.sum(np.asarray(state.saturated))),
-            "of": steps * int(np.asarray(state.v).size),
-        }
+            what: int(np.sum(np.asarray(getattr(state, field)))) for what, field in counts.items()
+        } | {"of": int(run.state.steps) * int(np.asarray(state.v).size)}
     return result
 
 
@@ -212,7 +218,11 @@ def _check_options(
     for name, value in given.items():
         if name and name not in network:
             raise ValueError(f"loihi.map: scale of '{name}': {nearest(name, network.names)}")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not 0 < value < math.inf
+        ):
             raise ValueError(f"loihi.map: scale is {value!r}; it must be a number > 0, such as 64")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from neurojax._graph import Edge
+from neurojax._graph import Edge, nearest
 from neurojax._layer import Layer
 from neurojax._network import Network
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
@@ -45,12 +45,15 @@ from neurojax.neurons import IAF, LI, LIF as RealLIF, CubaIAF, CubaLI, CubaLIF
 UNCHANGED = (Add, AvgPool1d, AvgPool2d, Chain, Concat, Delay, Flatten, Reshape)
 
 
-def to_real(mapped: MappedNetwork | Network, *, scale: float = SCALE) -> Network:
+def to_real(
+    mapped: MappedNetwork | Network, *, scale: float | Mapping[str, float] | None = None
+) -> Network:
     """The network in real numbers that a network on the chip stands for.
 
     Args:
         mapped: What `chips.loihi.map` or `hardware.loihi.load` returned, or its network.
-        scale: Weight steps per unit.
+        scale: Weight steps per unit: for all, or by population's name. None: for each population
+            that of its mapping; 64 where there was none, as in a .net file.
 
     Returns:
         Layers of `neurojax.layers` and `neurojax.neurons` under the same names. A bias of neurons
@@ -73,12 +76,13 @@ def to_real(mapped: MappedNetwork | Network, *, scale: float = SCALE) -> Network
     """
     network = mapped.network if isinstance(mapped, MappedNetwork) else mapped
     held = network.prepare(None)
+    scales = _scales(mapped, scale)
     problems: list[Problem] = []
     layers: dict[str, Layer] = {}
     renamed: dict[str, str] = {}  # name of the layer that ends what a layer has become
     edges: list[Edge] = []
     for name in network.names:
-        parts = _parts(name, held, network[name].describe(), scale, problems)
+        parts = _parts(name, held, network[name].describe(), scales, problems)
         sources = [(renamed.get(e.source, e.source), e.recurrent) for e in network.incoming(name)]
         for part, layer in parts.items():
             layers[part] = layer
@@ -98,11 +102,34 @@ def to_real(mapped: MappedNetwork | Network, *, scale: float = SCALE) -> Network
     )
 
 
+def _scales(mapped: MappedNetwork | Network, given: Any) -> dict[str, float]:
+    """Weight steps per unit of each layer that has any, by name."""
+    network = mapped.network if isinstance(mapped, MappedNetwork) else mapped
+    origins = mapped.origins if isinstance(mapped, MappedNetwork) else ()
+    known = {origin.name: origin.scale for origin in origins if hasattr(origin, "scale")}
+    if isinstance(given, Mapping):
+        for name in given:
+            if name not in network:
+                raise ValueError(f"to_real: scale of '{name}': {nearest(name, network.names)}")
+        known |= given
+    elif given is not None:
+        known = dict.fromkeys(network.names, float(given))
+    scales: dict[str, float] = {}
+    for name in reversed(network.names):  # synapses have that of the neurons behind them
+        behind = [scales[e.target] for e in network.outgoing(name) if e.target in scales]
+        scales[name] = float(known.get(name, behind[0] if behind else SCALE))
+    return scales
+
+
 def _parts(
-    name: str, network: Network, text: str, scale: float, problems: list[Problem]
+    name: str,
+    network: Network,
+    text: str,
+    scales: Mapping[str, float],
+    problems: list[Problem],
 ) -> dict[str, Layer]:
     """The layers that a layer becomes; none for one without effect."""
-    layer = network[name]
+    layer, scale = network[name], scales[name]
     if isinstance(layer, Identity):
         return {}
     if isinstance(layer, UNCHANGED):

@@ -27,6 +27,7 @@ from neurojax._layer import Layer, Shape
 from neurojax._network import Network
 from neurojax.chips._mapped import MappedNetwork, Problem
 from neurojax.chips.loihi.complex_synapse import ComplexSynapse
+from neurojax.chips.loihi.input import Input
 from neurojax.chips.loihi.pool import PerChannel
 from neurojax.chips.loihi.spec import LoihiSpec
 from neurojax.chips.loihi.synapse import Synapse
@@ -123,25 +124,26 @@ def cores(mapped: MappedNetwork) -> dict[str, Use]:
         for name in network.names
         if not (isinstance(network[name], SYNAPSES) or _moves(network[name]))
     ]
+    fans = {name: list(_fans(network, name)) for name in populations}
     for name in reversed(populations):
-        fans = list(_fans(network, name))
-        targets = sum(
-            result[other].cores
-            for other in populations
-            if other in result and name in _sources(network, other)
-        )
-        result[name] = place(network.out_shape(name), fans, chip, targets=targets)
+        targets = 0.0
+        for other, use in result.items():
+            shape = network.out_shape(other)
+            reached = [_reached(fan, shape, use) for s, fan in fans[other] if name in s]
+            targets += max(reached, default=0.0)
+        own = [fan for _, fan in fans[name]]
+        result[name] = place(network.out_shape(name), own, chip, targets=targets)
     return {name: result[name] for name in populations}
 
 
-def place(shape: Shape, fans: list[Fan], chip: LoihiSpec, *, targets: int = 0) -> Use:
+def place(shape: Shape, fans: list[Fan], chip: LoihiSpec, *, targets: float = 0) -> Use:
     """The tiles of a population that take the fewest cores.
 
     Args:
         shape: Of the neurons.
         fans: Their synapses.
         chip: Whose cores.
-        targets: Cores that every neuron sends its spikes to.
+        targets: Cores that a neuron sends its spikes to, on average.
     """
     sizes = [_tile_sizes(n) for n in shape]
     grid = [axis.ravel() for axis in np.meshgrid(*sizes, indexing="ij")]
@@ -151,7 +153,7 @@ def place(shape: Shape, fans: list[Fan], chip: LoihiSpec, *, targets: int = 0) -
     for fan in fans:
         more_axons, more_bits = _needs(fan, shape, grid, chip)
         axons, bits = axons + more_axons, bits + more_bits
-    out = neurons * targets
+    out = np.ceil(neurons * targets).astype(int)
     needs = {
         "neurons": (neurons, chip.neurons_per_core),
         "axons in": (axons, chip.in_axons_per_core),
@@ -245,6 +247,22 @@ def _needs(
     return axons, axons * synapse_bits(each, fan.bits, index_bits=index)
 
 
+def _reached(fan: Fan, shape: Shape, use: Use) -> float:
+    """To how many cores of a population a source sends its spikes, on average."""
+    if not fan.kernel:
+        return use.cores
+    tiles = [-(-n // max(t, 1)) for n, t in zip(shape, use.tile, strict=True)]
+    per_group = max(1, shape[0] // fan.groups)
+    result = float(min(tiles[0], -(-per_group // use.tile[0])))
+    for count, length, kernel, stride, dilation in zip(
+        tiles[1:], use.tile[1:], fan.kernel, fan.stride, fan.dilation, strict=True
+    ):
+        reach = (kernel - 1) * dilation + 1
+        seen = reach if fan.transposed else -(-reach // stride)  # outputs that a source is part of
+        result *= min(count, 1 + (seen - 1) / length)
+    return result if use.cores else 0.0
+
+
 def _synapses(network: Network, population: str) -> Iterator[str]:
     """Names of the synapses that lead to a population."""
     names = [edge.source for edge in network.incoming(population)]
@@ -258,25 +276,26 @@ def _synapses(network: Network, population: str) -> Iterator[str]:
             names += [edge.source for edge in network.incoming(name)]
 
 
-def _sources(network: Network, population: str) -> set[str]:
-    """Populations and inputs whose spikes reach a population."""
+def _sources(network: Network, synapse: str) -> set[str]:
+    """Populations and inputs whose spikes reach a synapse."""
     found = set()
-    names = [e.source for s in _synapses(network, population) for e in network.incoming(s)]
+    names = [edge.source for edge in network.incoming(synapse)]
     while names:
         name = names.pop()
         found.add(name)
         if name not in network.inputs and _moves(network[name]):
             names += [edge.source for edge in network.incoming(name)]
-    if isinstance(network[population], Recurrent):
-        found.add(population)
     return found
 
 
 def _moves(layer: Layer) -> bool:
+    if isinstance(layer, Input):  # the host's
+        return True
     return type(layer).__module__.startswith("neurojax.layers") and not isinstance(layer, Recurrent)
 
 
-def _fans(network: Network, population: str) -> Iterator[Fan]:
+def _fans(network: Network, population: str) -> Iterator[tuple[set[str], Fan]]:
+    """The synapses of a population, each with whose spikes they take."""
     shape = network.out_shape(population)
     for name in _synapses(network, population):
         synapse = network[name]
@@ -286,10 +305,10 @@ def _fans(network: Network, population: str) -> Iterator[Fan]:
         for half in halves:
             assert isinstance(half, Synapse)
             into = network.in_shape(name)
-            yield _fan(half, into, half.out_shape(into), shape)
+            yield _sources(network, name), _fan(half, into, half.out_shape(into), shape)
     layer = network[population]
     if isinstance(layer, Recurrent) and isinstance(layer.synapse, Synapse):
-        yield _fan(layer.synapse, shape, shape, shape)
+        yield {population}, _fan(layer.synapse, shape, shape, shape)
 
 
 def _fan(synapse: Synapse, in_shape: Shape, out_shape: Shape, shape: Shape) -> Fan:

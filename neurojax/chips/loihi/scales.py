@@ -302,7 +302,7 @@ class _WeightErrors:
         self, s: float, chip: LoihiSpec, fixed: int | None, anchor: int | None = None
     ) -> tuple[int, ...]:
         """The exponents with the least error; that of the largest weights may be given."""
-        first = int(np.argmax(self.largest))
+        first = int(np.argmax(self.largest)) if self.largest else 0
 
         def one(i: int) -> int:
             if fixed is not None:
