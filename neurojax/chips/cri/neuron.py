@@ -47,7 +47,7 @@ from neurojax.chips.cri.spec import (
     SHIFTS,
     THRESHOLD_BITS,
 )
-from neurojax.fixed_point import _derivative_of, ceil, floor
+from neurojax.fixed_point import _derivative_of
 from neurojax.surrogate import ATan, Surrogate
 
 ORDERS = ("hardware", "main", "dev")
@@ -173,19 +173,19 @@ def _threshold(value: Any) -> Any:
     one = _collapsed(array)
     if one is not None:
         return one
-    return _wide.from_integers(array) if _concrete(array) else wide(array.astype(jnp.int32))
+    return _wide.from_integers(array) if _concrete(array) else wide(jnp.asarray(array, jnp.int32))
 
 
 def _named(names: dict[str, int]) -> Any:
     """Converter: a name, or integer codes, one a neuron."""
-    by_code = {code: name for name, code in names.items()}
+    by_code = {float(code): name for name, code in names.items()}
 
     def convert(value: Any) -> Any:
         if isinstance(value, str):
             return Choice(value)
         codes = _integers(value)
-        if isinstance(codes, Constant) and codes in by_code:
-            return Choice(by_code[int(codes)])
+        if isinstance(codes, Constant) and float(codes) in by_code:
+            return Choice(by_code[float(codes)])
         return codes
 
     return convert
@@ -279,12 +279,12 @@ class Neuron(Layer):
             if value not in legal:
                 raise ValueError(f"Neuron: {name} is {value!r}; it must be in {legal}")
         simulator = self.order != "hardware"
-        for name, legal in (
+        for name, ends in (
             ("leak", (LEAKS[0], OLD_NO_LEAK)),
             ("shift", SIMULATOR_SHIFTS if simulator else SHIFTS),
             ("refractory", (0, LARGEST_REFRACTORY)),
         ):
-            _check_range(name, getattr(self, name), legal)
+            _check_range(name, getattr(self, name), ends)
         for name, codes in (("model", MODELS), ("reset", RESET_CODES)):
             value = getattr(self, name)
             if eqx.is_array(value) and _concrete(value):
@@ -443,13 +443,14 @@ class Neuron(Layer):
 
     def _theta(self) -> tuple[Wide, Any]:
         """The integer that the test compares with, and the number that the gradient sees."""
-        if isinstance(self.theta, Wide):
-            return self.theta, _wide.to_float(self.theta)
-        if isinstance(self.theta, float):
-            whole = math.floor(self.theta) if self.fires_above else math.ceil(self.theta)
-            return _wide.from_integer(whole), jnp.float32(self.theta)
-        whole = floor(self.theta) if self.fires_above else ceil(self.theta)
-        return _wide.from_float(lax.stop_gradient(whole)), self.theta.astype(jnp.float32)
+        theta, above = self.theta, self.fires_above
+        if isinstance(theta, Wide):
+            return theta, _wide.to_float(theta)
+        if isinstance(theta, float):
+            number = math.floor(theta) if above else math.ceil(theta)
+            return _wide.from_integer(number), jnp.float32(theta)
+        whole = lax.stop_gradient(jnp.floor(theta) if above else jnp.ceil(theta))
+        return _wide.from_float(whole), theta.astype(jnp.float32)
 
     def _surrogate_spikes(self, v: Array, theta: Any, refractory: Array | None) -> Array:
         """Something whose derivative is that of the spikes."""
@@ -476,7 +477,10 @@ class Neuron(Layer):
         spent = select(subtracts, _wide.subtract(exact, theta), _zero(exact))
         # Both ways that the membrane can go on, so that the spike, which chooses, has its gradient.
         on = _derivative_of(keep * v, _wide.to_float(quiet))
-        back = _derivative_of(jnp.where(subtracts, v - smooth, 0), _wide.to_float(spent))
+        back: Any = 0.0
+        if subtracts is not False:
+            rest = _derivative_of(v - smooth, _wide.to_float(_wide.subtract(exact, theta)))
+            back = jnp.where(subtracts, rest, 0)
         s = lax.stop_gradient(spikes) if self.detach_reset else spikes
         return select(fires, spent, quiet), on + s * (back - on)
 
@@ -532,7 +536,7 @@ class Neuron(Layer):
                 )
             draws = draw(key, state.v.shape)
         else:
-            draws = self.draws[jnp.minimum(state.time, self.draws.shape[0] - 1)]
+            draws = self.draws[jnp.minimum(jnp.asarray(state.time), self.draws.shape[0] - 1)]
             draws = jnp.broadcast_to(draws.astype(jnp.int32), state.v.shape)
         shift = self.shift if eqx.is_array(self.shift) else int(self.shift)
         if form == "main":
