@@ -104,9 +104,10 @@ def from_state_dict(
 
     make = BLOCKS[kind]
     if kind == "input":
-        weight, bias = take("weight", needed=False), take("bias", needed=False)
+        held = {name: take(name, needed=False) for name in ("weight", "bias")}
+        numbers = {n: None if v is None else jnp.asarray(v.reshape(())) for n, v in held.items()}
         arguments: tuple[Any, ...] = (made,)
-        options = {"weight": weight, "bias": bias} | options
+        options = numbers | options
         make = sigma_delta_input if sigma_delta else make
     elif made is None:
         raise ValueError(f"from_state_dict: {kind} needs neuron=, the parameters of its neuron")

@@ -12,6 +12,7 @@ import sys
 import types
 import warnings
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,54 +68,6 @@ def network(layers, in_shape, name="block"):
 def outputs(net, x):
     """For slayer's inputs [batch, ..., time], in the same layout."""
     return np.moveaxis(np.asarray(nj.simulate(net, jnp.moveaxis(x, -1, 0)).outputs), 0, -1)
-
-
-@pytest.mark.parametrize("name", BLOCKS)
-def test_recorded_blocks(name):
-    (kind, options), (params, z) = BLOCKS[name], recorded(f"block_cuba_{name}")
-    in_shape = z["x"].shape[1:-1]
-    if kind == "pool":
-        options = options | {"in_shape": in_shape}
-    block = slayer.from_state_dict(kind, state_dict(z), neuron=params, **options)
-    net = network(block, in_shape)
-    assert (outputs(net, z["x"]) == z["y"]).all()
-    if "param.delay.delay" in z:  # as it stands in the state dict it is fixed
-        assert block["delay"].steps == tuple(np.floor(z["param.delay.delay"]).astype(int) + 1)
-        held = state_dict(z)
-        learned = jnp.asarray(held.pop("delay.delay"))
-        block = slayer.from_state_dict(kind, held, neuron=params, delay=learned, **options)
-        net = network(block, in_shape)
-        assert (outputs(net, z["x"]) == z["y"]).all()
-
-    if kind != "recurrent" and "neuron" in block:  # slayer's gradients to decays, which are wrong
-        options = {"reset_delay": "before", "decay_gradient": "slayer"}
-        block["neuron"] = dataclasses.replace(block["neuron"], **options)
-        net = network(block, in_shape)
-
-    def loss(net, x):
-        return jnp.sum(nj.simulate(net, x).outputs * np.moveaxis(z["g_y"], -1, 0))
-
-    to_net, to_x = jax.grad(loss, argnums=(0, 1))(net, jnp.moveaxis(z["x"], -1, 0))
-    assert_close(np.moveaxis(np.asarray(to_x), 0, -1), z["grad_x"])
-    layer = lambda part: to_net[f"block.{part}"]  # noqa: E731
-    neuron = lambda: layer("neuron").neuron.neuron if kind == "recurrent" else layer("neuron")  # noqa: E731
-    ours = {
-        "synapse.weight": lambda: layer("synapse").layer.weight,
-        "synapse.weight_v": lambda: layer("synapse").layer.weight,
-        "synapse.weight_g": lambda: layer("synapse").rules["weight"].gain,
-        "input_synapse.weight": lambda: layer("synapse").layer.weight,
-        "recurrent_synapse.weight": lambda: layer("neuron").synapse.layer.weight,
-        # slayer's parameters are 4096 times the decays.
-        "neuron.current_decay": lambda: neuron().current_decay / 4096,
-        "neuron.voltage_decay": lambda: neuron().voltage_decay / 4096,
-        "weight": lambda: layer("transform").weight,
-        "bias": lambda: layer("transform").bias,
-        "delay.delay": lambda: layer("delay").delays,
-    }
-    assert {name[5:] for name in z if name.startswith("grad.")} <= set(ours)
-    for parameter, read in ours.items():
-        if f"grad.{parameter}" in z:
-            assert_close(np.reshape(read(), z[f"grad.{parameter}"].shape), z[f"grad.{parameter}"])
 
 
 def assert_close(ours, theirs):
@@ -200,22 +153,39 @@ def block_of(name):
         for number in ("weight", "bias"):
             common[number] = torch.nn.Parameter(torch.tensor(z[f"param.{number}"]))
         common["pre_hook_fx"] = neuron.quantize_8bit
-    return stand_in(f"block.cuba.{kind[0].upper() + kind[1:]}", **common), z
+    return stand_in(f"block.cuba.{kind[0].upper() + kind[1:]}", **common)
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-def test_modules_of_blocks(name):
-    module, z = block_of(name)
+def test_modules_become_what_their_state_dicts_become(name):
+    """Which conformance runs, beside the recordings."""
+    (kind, options), (params, z) = BLOCKS[name], recorded(f"block_cuba_{name}")
     in_shape = z["x"].shape[1:-1]
-    converted = convert(module, in_shape)
+    converted = convert(block_of(name), in_shape)
     assert converted.sequence is True
     assert "inputs [batch, ..., time] of slayer are [time, batch, ...] here" in converted.notes
-    same = outputs(network(converted.layers, in_shape), z["x"])
-    if name == "pool_leak":  # channels are pooled on their own, and a note says so
-        assert same.shape != z["y"].shape
-        assert any("slayer's windows reach into the next one" in note for note in converted.notes)
-    else:
-        assert (same == z["y"]).all()
+    if kind == "pool":
+        options = options | {"in_shape": in_shape, "stacked_channels": False}
+    if kind == "recurrent":  # its gradients are slayer's by an option only
+        options = {}
+    same = slayer.from_state_dict(kind, state_dict(z), neuron=params, **options)
+    parts = [[layer.prepare(None) for layer in ls.values()] for ls in (converted.layers, same)]
+    assert eqx.tree_equal(*parts)
+    leaks = any("slayer's windows reach into the next one" in note for note in converted.notes)
+    assert leaks == (name == "pool_leak")  # channels are pooled on their own, and a note says so
+
+
+def test_delays_are_fixed_unless_they_are_arrays():
+    params, z = recorded("block_cuba_dense_delay")
+    state, along = state_dict(z), z["param.delay.delay"]
+    block = slayer.from_state_dict("dense", state, neuron=params)
+    assert block["delay"].steps == tuple(np.floor(along).astype(int) + 1)
+    del state["delay.delay"]
+    learned = slayer.from_state_dict("dense", state, neuron=params, delay=jnp.asarray(along))
+    assert (learned["delay"].delays == along).all()
+    assert learned["delay"].whole().steps == block["delay"].steps
+    notes = convert(block_of("dense_delay"), (6,)).notes
+    assert any(note.startswith("its axonal delays are fixed") for note in notes)
 
 
 def test_blocks_without_neurons():
@@ -279,7 +249,7 @@ def test_blocks_that_can_not_be_made():
 
 
 def test_a_dense_block_over_an_image_is_a_convolution():
-    module, z = block_of("dense")
+    module, (_, z) = block_of("dense"), recorded("block_cuba_dense")
     x = z["x"].reshape(2, 6, 1, 1, -1)
     converted = convert(module, (6, 1, 1))
     ours = outputs(network(converted.layers, (6, 1, 1)), x)
@@ -287,8 +257,7 @@ def test_a_dense_block_over_an_image_is_a_convolution():
 
 
 def test_neuron_synapse_dropout_mask_and_norm():
-    module, z = block_of("dense")
-    params = META["block_cuba_dense"]["params"]
+    module, (params, z) = block_of("dense"), recorded("block_cuba_dense")
     neuron = convert(module.neuron, (4,))
     assert isinstance(neuron.layers[""], CUBA)
     synapse = convert(module.synapse, (6,))
@@ -310,7 +279,7 @@ def test_neuron_synapse_dropout_mask_and_norm():
 
 
 def test_a_network_of_blocks():
-    conv, z = block_of("conv")
+    conv, (_, z) = block_of("conv"), recorded("block_cuba_conv")
     flatten = stand_in("block.cuba.Flatten", count_log=False)
     average = stand_in("block.cuba.Average", num_outputs=4, count_log=False)
     net = slayer.from_blocks([conv, flatten, average], input_shape=(2, 7, 6))
@@ -351,7 +320,7 @@ def test_all_blocks_that_are_not_supported_are_named():
     ],
 )
 def test_refused_modules(name, change, words):
-    module, z = block_of(name)
+    module, (_, z) = block_of(name), recorded(f"block_cuba_{name}")
     for attribute, value in change.items():
         if isinstance(value, dict):
             for name, part in value.items():

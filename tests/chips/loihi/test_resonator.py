@@ -1,7 +1,6 @@
-"""Resonators against slayer's and Lava's recordings, 64-bit integers, and gradients of torch."""
+"""Resonators against 64-bit integers and gradients of torch; conformance has the recordings."""
 
 import dataclasses
-import json
 import math
 
 import equinox as eqx
@@ -20,13 +19,10 @@ from neurojax.chips.loihi.resonator import RF, RFIzhikevich
 from neurojax.converters.slayer import _zoo as slayer
 from neurojax.surrogate import Sigmoid
 from tests.chips.loihi.zoo_oracle import Integers, real_spikes
-from tests.conftest import GOLDEN
 from tests.test_describe import Interpreter
 
 STEPS, NEURONS = 12, 8
 LARGEST = 1 << 24
-LAVA = GOLDEN / "lava"
-META = json.loads((LAVA / "META_sj.json").read_text())
 KINDS = [RF, RFIzhikevich, AdRF, AdRFIzhikevich]
 
 
@@ -51,104 +47,6 @@ def adaptation(kind, **options):
 
 def loss(g):
     return lambda neuron, x: jnp.sum(run(neuron, x).outputs * g)
-
-
-# slayer: [batch, channels, time], real and imaginary part apart
-
-MAKERS = {
-    "slayer_rf": slayer.rf_neuron,
-    "slayer_rf_graded": slayer.rf_neuron,
-    "slayer_rf_iz": slayer.rf_iz_neuron,
-    "slayer_rf_iz_graded": slayer.rf_iz_neuron,
-    "slayer_adrf": slayer.adrf_neuron,
-    "slayer_adrf_iz": slayer.adrf_iz_neuron,
-}
-
-
-def recording(name):
-    with np.load(LAVA / f"{name}.npz") as file:
-        z = {k: np.moveaxis(v, -1, 0) if v.ndim > 1 else v for k, v in file.items()}
-    params = {"scale": 64} | META[name]["params"]
-    device = META[name]["device_params"]
-    z["x"] = jnp.stack([z["x_re"], z["x_im"]], axis=2)
-    return params | {"graded_spike": device["gradedSpike"]}, device, z
-
-
-@pytest.mark.parametrize("name", MAKERS)
-def test_slayer(name):
-    params, device, z = recording(name)
-    neuron = MAKERS[name](**params)
-    if isinstance(neuron, RFIzhikevich):  # slayer shows the state before the reset
-        neuron = dataclasses.replace(neuron, reset_delay="before")
-    result = run(neuron, z["x"])
-    assert (result["n.re"] == z["real"]).all()
-    assert (result["n.im"] == z["imag"]).all()
-    assert (result.outputs == z["spike"]).all()
-    assert (z["spike"] > 0).any()
-    if "threshold" in z:
-        # slayer shows threshold and refractory response before a spike adds to them.
-        assert (result["n.b"] + 38 / 64 == z["threshold"] + 0.25 * z["spike"]).all()
-        assert (result["n.r"] == z["refractory"] + 2 * z["threshold"] * z["spike"]).all()
-    assert neuron.integers() == {
-        k: v for k, v in device.items() if k not in ("type", "gradedSpike")
-    }
-
-
-@pytest.mark.parametrize("name", MAKERS)
-def test_slayer_gradients(name):
-    params, _, z = recording(name)
-    if "sin_decay" in z:
-        # What the module holds, as parameters: arrays.
-        params |= {
-            f"{part}_decay": jnp.float32(z[f"{part}_decay"] / 4096) for part in ("sin", "cos")
-        }
-        params = {k: v for k, v in params.items() if k not in ("period", "decay")}
-    to_neuron, to_x = jax.grad(loss(z["g_spike"]), argnums=(0, 1))(MAKERS[name](**params), z["x"])
-    for axis, part in enumerate(("re", "im")):
-        expected = z[f"grad_{part}"]
-        np.testing.assert_allclose(
-            to_x[:, :, axis], expected, atol=1e-5 * np.abs(expected).max(), err_msg=part
-        )
-    if "sin_decay" not in z:
-        return
-    # slayer's lack 1 / 4096, and so have gradients to a decay in units of 1, as ours. But slayer
-    # multiplies with the states before the reset, which no later state depends on.
-    after = run(MAKERS[name](**params), z["x"])
-    for states, expected in (
-        ((after["n.re"], after["n.im"]), (to_neuron.sin_decay, to_neuron.cos_decay)),
-        ((z["real"], z["imag"]), (z["grad_sin"], z["grad_cos"])),
-    ):
-        re, im = (np.asarray(state[:-1], np.float64) for state in states)
-        to_re, to_im = z["grad_re"][1:], z["grad_im"][1:]
-        to_sin, to_cos = np.sum(to_im * re - to_re * im), np.sum(to_re * re + to_im * im)
-        np.testing.assert_allclose(np.ravel(expected), [to_sin, to_cos], rtol=1e-5)
-    if "rf_iz" not in name:
-        np.testing.assert_allclose(to_neuron.sin_decay, z["grad_sin"], rtol=1e-5)
-        np.testing.assert_allclose(to_neuron.cos_decay, z["grad_cos"], rtol=1e-5)
-
-
-# Lava: integers, [neurons, time]
-
-
-@pytest.mark.parametrize(("name", "kind"), [("lava_rf", RF), ("lava_rf_iz", RFIzhikevich)])
-def test_lava(name, kind):
-    meta = json.loads((LAVA / "META_lava.json").read_text())[name]
-    held = meta["vars"]
-    with np.load(LAVA / f"{name}.npz") as file:
-        z = {k: v.T for k, v in file.items()}
-    neuron = kind(
-        sin_decay=held["sin_decay"] / 4096,
-        cos_decay=held["cos_decay"] / 4096,
-        threshold=meta["params"]["vth"],
-        scale=1,
-        bits=24,
-    )
-    assert neuron.integers()["sinDecay"] == held["sin_decay"]
-    assert neuron.integers()["vThMant"] * 64 == held["vth"]
-    result = run(neuron, jnp.float32(np.stack([z["xr"], z["xi"]], axis=1))[:, None])
-    assert (result["n.re"][:, 0] * 64 == z["real"]).all()
-    assert (result["n.im"][:, 0] * 64 == z["imag"]).all()
-    assert (result.outputs[:, 0] == z["s"]).all()
 
 
 # 64-bit integers
