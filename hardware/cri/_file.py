@@ -1,12 +1,15 @@
 """Binary files of arrays and a header, checked from the first byte to the last.
 
-8 bytes   magic: a byte that is no text, "NJCRI", and both line ends, so that transfers which
-          change text are noticed
-4         version of the schema
-4         length of the header
-4         CRC-32 of the 16 bytes before and of the header
-header    JSON: the description, and name, type, shape and SHA-256 of each array
-arrays    one after another, each from a multiple of 64 bytes on; all numbers little-endian
+A file consists of
+
+    8 bytes   magic: a byte that is no text, "NJCRI", and both line ends, so that transfers which
+              change text are noticed
+    4         version of the schema
+    4         length of the header
+    4         CRC-32 of the 16 bytes before and of the header
+    header    JSON: the description, and name, type, shape and SHA-256 of each array
+    arrays    one after another, each from a multiple of 64 bytes on, with zeros in between; all
+                  numbers little-endian
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -94,27 +97,38 @@ def read(path: str | os.PathLike[str]) -> tuple[Any, dict[str, np.ndarray]]:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise Unreadable(f"has a header that is not valid: {error}") from None
         end = file.tell()
-        for _, dtype, shape, _ in items:
-            end += -end % _ALIGN + math.prod(shape) * dtype.itemsize
+        for item in items:
+            end += -end % _ALIGN + item.size
         if end != size:
             raise Unreadable(f"has {size:,} bytes, but its header describes {end:,}")
-        return description, {name: _array(file, name, *rest) for name, *rest in items}
+        return description, {item.name: _array(file, item) for item in items}
 
 
-def _item(entry: Any) -> tuple[str, np.dtype[Any], tuple[int, ...], str]:
+class _Item(NamedTuple):
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    sha256: str
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def _item(entry: Any) -> _Item:
     name, kind, shape = entry["name"], entry["type"], entry["shape"]
     if not isinstance(name, str) or kind not in TYPES or not isinstance(shape, list):
         raise ValueError(f"array {name!r} of type {kind!r} and shape {shape!r}")
     if len(shape) > 2 or any(type(size) is not int or not 0 <= size < 1 << 40 for size in shape):
         raise ValueError(f"array {name!r} of shape {shape!r}")
-    return name, np.dtype(kind), tuple(shape), str(entry["sha256"])
+    return _Item(name, np.dtype(kind), tuple(shape), str(entry["sha256"]))
 
 
-def _array(
-    file: Any, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], sha256: str
-) -> np.ndarray:
-    file.seek(-file.tell() % _ALIGN, os.SEEK_CUR)
-    data = file.read(math.prod(shape) * dtype.itemsize)
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise Unreadable(f"is damaged: the checksum of '{name}' is wrong")
-    return np.frombuffer(data, dtype).reshape(shape).copy()
+def _array(file: Any, item: _Item) -> np.ndarray:
+    gap = file.read(-file.tell() % _ALIGN)
+    data = file.read(item.size)
+    if any(gap):
+        raise Unreadable(f"is damaged: there is something in front of '{item.name}'")
+    if hashlib.sha256(data).hexdigest() != item.sha256:
+        raise Unreadable(f"is damaged: the checksum of '{item.name}' is wrong")
+    return np.frombuffer(data, item.dtype).reshape(item.shape).copy()

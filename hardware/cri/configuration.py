@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from neurojax.chips import Report
+from neurojax.chips import MappedNetwork, Report
 from neurojax.chips.cri._json_format import decode_key, encode_key
 from neurojax.chips.cri._validate import Finding, NetworkError
 from neurojax.chips.cri.description import CRINetwork
 from neurojax.chips.cri.models import NeuronModel
 from neurojax.chips.cri.neuron import BITS
 from neurojax.chips.cri.spec import MEMBRANE_BITS, CRISpec, spec
+from neurojax.chips.cri.unroll import describe_network
 from neurojax.hardware.cri import _file, packets
 from neurojax.hardware.cri._cores import PAD, on_cores, tables
 from neurojax.hardware.cri.capacity import check, neuron_type
@@ -194,18 +195,19 @@ class Configuration:
 
 
 def configure(
-    network: CRINetwork, *, cores: Cores = "auto", chip: CRISpec | None = None
+    network: CRINetwork | MappedNetwork, *, cores: Cores = "auto", chip: CRISpec | None = None
 ) -> Configuration:
     """Place a network on the machine and write down its memory.
 
     Args:
-        network: What to place.
+        network: A network of single synapses; or a mapped one, which `describe_network` unrolls.
         cores: `"auto"`: as few as its neurons need. A number: so many, in nearly equal blocks. A
             mapping `{neuron: core}`: by hand.
         chip: The machine's limits, if others than `chips.cri.spec()`.
 
     Raises:
         NetworkError: What exceeds the machine, all of it, before anything is written.
+        MappingError: A mapped network whose synapses can't be told one by one.
         ValueError: `cores` makes no sense.
 
     Example:
@@ -220,6 +222,8 @@ def configure(
         ({'in': [('a', 3)]}, [('b', 3)], ['b'])
     """
     chip = spec() if chip is None else chip
+    if isinstance(network, MappedNetwork):
+        network = describe_network(network)
     options, findings = _options(network)
     held = tables(network)
     shares = on_cores(held, assign(held, cores, chip))
@@ -286,7 +290,7 @@ def _checked(description: Any, arrays: dict[str, np.ndarray]) -> Configuration:
     count, options = description.get("cores"), description.get("options")
     if type(count) is not int or not 1 <= count <= packets.CORES:
         raise ValueError(f"{count!r} cores; a machine has 1 to {packets.CORES}")
-    if not _legal_options(options):
+    if not isinstance(options, dict) or not _legal_options(options):
         raise ValueError(f"options {options!r}; they are like {OPTIONS}")
     wanted = {"keys": ("|u1", 1)} | {
         f"{number}.{name}": kind for number in range(count) for name, kind in ARRAYS.items()
@@ -309,10 +313,9 @@ def _checked(description: Any, arrays: dict[str, np.ndarray]) -> Configuration:
     return Configuration(axon_keys, neuron_keys, tuple(cores), options)
 
 
-def _legal_options(options: Any) -> bool:
+def _legal_options(options: dict[str, Any]) -> bool:
     return (
-        isinstance(options, dict)
-        and options.keys() == OPTIONS.keys()
+        options.keys() == OPTIONS.keys()
         and options["overflow"] in ("saturate", "wrap")
         and type(options["bits"]) is int
         and BITS[0] <= options["bits"] <= BITS[1]

@@ -14,7 +14,6 @@ from jaxtyping import Bool, Int, Shaped
 
 from neurojax.hardware.cri._machine import Core
 from neurojax.hardware.cri.configuration import Configuration
-from neurojax.hardware.cri.words import MODEL_PADDING
 
 
 class Observables(NamedTuple):
@@ -166,7 +165,7 @@ class BridgeDevice:
         cycles, accesses = np.zeros((2, time, batch), np.int64)
         for sample in range(batch):
             # Whole blocks: neurons of a second model lie behind the padding of the first.
-            clear(len(configuration.cores[0].neurons) + MODEL_PADDING, False, 0)
+            clear(len(configuration.cores[0].neurons), False, 0)
             for step in range(time):
                 keys = [configuration.axon_keys[i] for i in np.flatnonzero(active[step, sample])]
                 answer = network.step(keys, membranePotential=membranes)

@@ -229,7 +229,7 @@ def _refuse_axons(problems: list[str], image: Image, axons: int) -> None:
     if len(image.synapses) % 2:
         problems.append(f"{len(image.synapses)} rows of synapses are an odd number")
     ends = [kind.boundary for kind in image.types]
-    if ends != sorted(ends) or not ends or ends[-1] * GROUPS != image.neuron_pointers.size:
+    if [0, *ends] != sorted({0, *ends}) or ends[-1:] != [image.neuron_pointers.size // GROUPS]:
         problems.append(
             f"the neuron models end at rows {ends}, but there are "
             f"{image.neuron_pointers.size // GROUPS} rows of neurons"

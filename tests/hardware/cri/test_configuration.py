@@ -70,13 +70,8 @@ def test_every_changed_byte_is_noticed(tmp_path: Path) -> None:
         changed = data.copy()
         changed[at] ^= 1
         path.write_bytes(changed)
-        try:
+        with pytest.raises(ValueError, match=r"broken\.cri: "):
             load(path)
-        except ValueError as error:
-            assert str(path) in str(error)
-        else:
-            # Zeros between arrays are the only bytes that mean nothing.
-            assert data[at] == 0
     for length in (0, 7, 19, 100, len(data) - 1):
         path.write_bytes(data[:length])
         with pytest.raises(ValueError, match=r"broken\.cri: "):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import types
 from collections.abc import Hashable
+from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+import neurojax as nj
+from neurojax.chips import cri
 from neurojax.chips.cri.description import CRINetwork
 from neurojax.chips.cri.models import ANN_neuron, IF_neuron, LIF_neuron
+from neurojax.chips.cri.spec import spec
 from neurojax.hardware.cri import BridgeDevice, Configuration, SimulatedDevice, configure
 from tests.hardware.cri import _oracle
 from tests.hardware.cri._oracle import Machine, networks
@@ -48,6 +54,34 @@ def test_the_device_runs_the_words(network: CRINetwork, seed: int) -> None:
             assert np.array_equal(held, run.membranes[step, sample])
 
 
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+@pytest.mark.parametrize("cores", [1, 3])
+def test_recordings_of_hs_api(golden: Path, number: int, cores: int) -> None:
+    """The simulator of the branch dev, which tests and leaks as the machine does."""
+    with np.load(golden / "cri" / f"sim_det_{number}.npz") as file:
+        data = dict(file)
+    kinds = {0: ANN_neuron, 2: LIF_neuron}
+    count = len(data["theta"])
+    models = [
+        kinds[int(kind)](int(theta), -17, int(leak))
+        for kind, theta, leak in zip(data["kind"], data["theta"], data["leak"], strict=True)
+    ]
+
+    def synapses(weights: np.ndarray) -> list[tuple[int, int]]:
+        return [(int(post), int(weights[post])) for post in np.flatnonzero(weights)]
+
+    network = CRINetwork(
+        {f"a{i}": synapses(row) for i, row in enumerate(data["W_axon"])},
+        {i: (synapses(data["W_rec"][i]), models[i]) for i in range(count)},
+        range(count),
+    )
+    many_models = dataclasses.replace(spec(), models=count)
+    configuration = configure(network, cores=min(cores, count), chip=many_models)
+    run = SimulatedDevice().run(configuration, data["X"][:, None], membranes=True)
+    assert np.array_equal(run.membranes[:, 0], data["V_dev"])
+    assert np.array_equal(run.spikes[:, 0], data["S_dev"])
+
+
 @given(networks(), st.integers(0, 1000), st.integers(0, 1000), st.integers(2, 4))
 def test_many_cores_compute_what_one_does(
     network: CRINetwork, seed: int, mix: int, count: int
@@ -80,6 +114,25 @@ def test_what_is_decoded_simulates_the_same(network: CRINetwork, seed: int, coun
     assert np.array_equal(run.spikes, spikes) and np.array_equal(run.membranes, membranes)
 
 
+def test_a_mapped_network_on_the_device() -> None:
+    """Layers in, memory words out: the spikes of the mapped network, frame by frame."""
+    key = jax.random.key(0)
+    network = nj.Sequential(
+        (1, 6, 6),
+        conv=nj.Conv2d(1, 4, 3, stride=2, padding=1, bias=False, key=key),
+        spikes=nj.IAF(threshold=0.5, reset="zero"),
+        flatten=nj.Flatten(),
+        fc=nj.Linear(36, 5, bias=False, key=key),
+        out=nj.IAF(threshold=0.3, reset="zero"),
+    )
+    mapped = cri.map(network)
+    configuration = configure(mapped)
+    inputs = np.random.default_rng(0).random((12, 3, 1, 6, 6)) < 0.4
+    expected = nj.simulate(mapped.network, inputs.astype(np.float32)).outputs
+    run = SimulatedDevice().run(configuration, inputs.reshape(12, 3, 36))
+    assert run.spikes.any() and np.array_equal(run.spikes, np.asarray(expected) != 0)
+
+
 def test_wrapping_membranes() -> None:
     neurons = {"a": ([("a", 0)], IF_neuron(2**34, soft_reset_en=True)), "b": ([], ANN_neuron(0))}
     axons = {i: [("a", 32767)] for i in range(4)}
@@ -106,6 +159,56 @@ def test_noise_has_the_hardware_s_form() -> None:
     assert abs(drawn.mean()) < 1000 and abs(drawn.std() - 65536 / 3**0.5) < 500
     again = SimulatedDevice(seed=3).run(configuration, inputs, membranes=True)
     assert np.array_equal(again.membranes, run.membranes)
+
+
+# What the lab's tests of the machine assert
+
+
+def membranes(network: CRINetwork, inputs: list[list[Hashable]]) -> tuple[list[Any], list[Any]]:
+    """Of a network without noise: membranes and spikes of each step."""
+    configuration = configure(network)
+    run = SimulatedDevice().run(
+        configuration, configuration.events(inputs)[:, None], membranes=True
+    )
+    return run.membranes[:, 0].tolist(), run.spikes[:, 0].astype(int).tolist()
+
+
+@pytest.mark.parametrize("count", [1, 512, 513, 8191])
+def test_an_ann_neuron_counts_axons(count: int) -> None:
+    axons = {i: [("a", 1)] for i in range(count)}
+    network = CRINetwork(axons, {"a": ([], ANN_neuron(0))}, ["a"])
+    assert membranes(network, [list(axons), [], []]) == ([[count], [0], [0]], [[0], [1], [0]])
+
+
+def test_the_threshold_must_be_exceeded() -> None:
+    network = CRINetwork({"x": [("a", 1)]}, {"a": ([], ANN_neuron(1))}, ["a"])
+    assert membranes(network, [["x"], []]) == ([[1], [0]], [[0], [0]])
+
+
+def test_a_neuron_that_always_fires() -> None:
+    neurons = {"a": ([("b", 1)], ANN_neuron(-1)), "b": ([], ANN_neuron(0))}
+    network = CRINetwork({"x": []}, neurons, ["a", "b"])
+    expected = ([[0, 1]] * 3, [[1, 0], [1, 1], [1, 1]])
+    assert membranes(network, [[], [], []]) == expected
+
+
+def test_leak_63_is_none() -> None:
+    axons = {"-": [("a", -1)], "+": [("a", 1)]}
+    network = CRINetwork(axons, {"a": ([], LIF_neuron(20, -17, 63))}, ["a"])
+    found, _ = membranes(network, [[], ["-"], ["+"], [], []])
+    assert found == [[0], [-1], [0], [0], [0]]
+
+
+@pytest.mark.parametrize("period", [0, 1, 3, 7])
+def test_refractory_periods(period: int) -> None:
+    model = LIF_neuron(5, refractory_max=period)
+    network = CRINetwork({"x": [("a", 9)]}, {"a": ([], model)}, ["a"])
+    found, spikes = membranes(network, [["x"]] * 20)
+    # The spike of step t loses what arrives in t .. t + period - 1.
+    times = list(range(1, 20, period + 1))
+    assert [step for step in range(20) if spikes[step] == [1]] == times
+    lost = {t + i for t in times for i in range(period)}
+    assert found == [[0] if step in lost else [9] for step in range(20)]
 
 
 def test_rows_that_are_read() -> None:
