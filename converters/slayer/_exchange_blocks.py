@@ -17,8 +17,9 @@ from neurojax._layer import Layer, constants_to_floats
 from neurojax._network import Network
 from neurojax.converters import _torch_layers as torch_layers
 from neurojax.converters._registry import kind_of
-from neurojax.converters.slayer._blocks import Block, conv, dense
+from neurojax.converters.slayer._blocks import conv, dense
 from neurojax.converters.slayer._exchange_neurons import NEURONS, is_neuron, to_lava_neuron
+from neurojax.converters.slayer._synapses import Block
 from neurojax.layers import AvgPool2d, Conv2d, Flatten, Linear, SumPool2d
 
 L = TypeVar("L", bound=Layer)

@@ -115,11 +115,11 @@ def lava_neuron_forward(
     single = x.ndim == 2
     x = x[:, None] if single else x
     whole = isinstance(v, CUBAState)
-    start = v if whole else CUBAState(v, 0.0)
+    start = (v.v, v.i) if whole else (v, 0.0)
     network = Sequential(x.shape[2:], n=lava_neuron)
     state = network.init(x.shape[1])
-    filled = {name: _filled(getattr(start, name), x.shape[1:], single) for name in ("v", "i")}
-    given = state.layers["n"]._replace(**filled)
+    voltage, current = (_filled(part, x.shape[1:], single) for part in start)
+    given = state.layers["n"]._replace(v=voltage, i=current)
     run = simulate(network, x, state=state._replace(layers={"n": given}))
     end: Any = run.state.layers["n"]
     spikes = run.outputs
