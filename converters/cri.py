@@ -133,9 +133,9 @@ class CRI_Converter:
         self.encoding, self.compat = encoding, compat
         self._key = key
         self.snn_layers = snn_layers or 0
-        self.axon_dict: dict[str, list[tuple[str, int]]] = {}
-        self.neuron_dict: dict[str, tuple[list[tuple[str, int]], Any]] = {}
-        self.output_neurons: list[str] = []
+        self.axon_dict: dict[Any, list[tuple[Any, int]]] = {}
+        self.neuron_dict: dict[Any, tuple[list[tuple[Any, int]], Any]] = {}
+        self.output_neurons: list[Any] = []
         self.bias_dict: dict[int, tuple[int, int]] = {}
         self.layer_index = self.axon_offset = self.neuron_offset = self.bias_start_idx = 0
         self.total_axonSyn = self.total_neuronSyn = self.max_fan = 0
@@ -280,7 +280,7 @@ class CRI_Converter:
             of the largest. With `outputPotential` a pair of that and, for each sample and each
             counted step, the membranes of the output neurons after it.
         """
-        network = self.network if softwareNetwork is None else softwareNetwork
+        network: Any = self.network if softwareNetwork is None else softwareNetwork
         counts, potentials = [], []
         for sample in inputList:
             steps = self._with_flush(sample)

@@ -297,8 +297,18 @@ def test_spikingjelly_on_every_frame():
     converter.layer_converter(model)
     np.testing.assert_array_equal(run(converter.mapped, jnp.asarray(x)), wanted)
     assert 0.05 < wanted.mean() < 0.95
-    counts = converter.run_CRI_sw(converter.input_converter(np.swapaxes(x, 0, 1)))
+    inputs = converter.input_converter(np.swapaxes(x, 0, 1))
+    counts = converter.run_CRI_sw(inputs)
     np.testing.assert_array_equal(counts, wanted.sum(axis=0))
+
+    # The dense engine, fed with the converter's axons: the same frames, latency later.
+    late = converter.snn_layers
+    named = [converter._with_flush(sample) for sample in inputs]
+    axons = np.array(
+        [[[float(key in set(step)) for key in converter.axon_dict] for step in s] for s in named]
+    )
+    dense = nj.simulate(converter.network.crossbar(), jnp.asarray(np.swapaxes(axons, 0, 1)))
+    np.testing.assert_array_equal(dense.outputs[late:], wanted)
 
 
 @pytest.mark.parametrize(("beta", "mechanism"), [(1.0, "subtract"), (0.5, "zero"), (0.0, "zero")])

@@ -195,7 +195,9 @@ def _assemble(
         elif isinstance(layer, Bias):
             layers[name] = BiasAxons(jnp.asarray(held[layer.of].bias), start=layer.start)
         elif isinstance(layer, Link):
-            layers[name] = OneToOne(held[name].weight if name in held else 1.0)
+            layers[name] = OneToOne(
+                jnp.asarray(held[name].weight if name in held else 1.0, jnp.float32)
+            )
         elif name in held:
             whole = eqx.tree_at(
                 lambda s: (s.weight, s.bias),

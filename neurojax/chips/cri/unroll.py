@@ -157,12 +157,12 @@ def describe_network(mapped: MappedNetwork, *, compat: str | None = None) -> CRI
         found = _lists(table.weights, names[table.target], order[table.target], compat is not None)
         known = lists[table.source]
         lists[table.source] = [a + b if a else b for a, b in zip(known, found, strict=True)]
-    axons = {
+    axons: dict[Any, Any] = {
         key: synapses
         for block in unrolled.axons
         for key, synapses in zip(names[block.name], lists[block.name], strict=True)
     }
-    connections = {}
+    connections: dict[Any, Any] = {}
     for block in unrolled.populations:
         models = _models(mapped, unrolled, block, compat)
         pairs = list(
@@ -175,7 +175,7 @@ def describe_network(mapped: MappedNetwork, *, compat: str | None = None) -> CRI
     options: dict[str, Any] = {}
     if compat is not None:
         options = {"order": compat, "weights": "saturate", "duplicates": "last"}
-    elif any(network[block.name].strict is False for block in unrolled.populations):
+    elif any(_neuron(network, block.name).strict is False for block in unrolled.populations):
         options = {"strict": False}
     return CRINetwork(axons, connections, outputs, **options)
 
@@ -273,39 +273,43 @@ def _models(
     mapped: MappedNetwork, unrolled: Unrolled, block: Block, compat: str | None
 ) -> list[NeuronModel]:
     """The model of each neuron; equal ones are one object."""
-    neuron = mapped.network[block.name]
-    assert isinstance(neuron, Neuron)
+    neuron = _neuron(mapped.network, block.name)
     if compat is not None:
         fed = [table.target for table in unrolled.tables if table.source == block.name]
-        other = mapped.network[fed[0]] if fed else neuron
-        assert isinstance(other, Neuron)
+        other = _neuron(mapped.network, fed[0]) if fed else neuron
         theta = int(np.max(_integers(other.theta, ()))) + (other.strict is not False)
         return [LIF_neuron(theta, PEER_SHIFT, PEER_LEAK)] * block.size
-    theta = _integers(neuron.theta, block.shape)
+    theta = _integers(neuron.theta, block.shape, up=neuron.strict is False)
     leak = _integers(63 if neuron.leak is None else neuron.leak, block.shape)
     kinds, number = np.unique(np.stack([theta, leak]), axis=1, return_inverse=True)
     make = MODELS[neuron.model]
     models = [
         make(
-            int(theta),
-            None,
-            int(leak) if neuron.model == "LIF" else None,
+            theta,
+            leak=leak if neuron.model == "LIF" else None,
             refractory_max=int(np.max(neuron.refractory)),
             soft_reset_en=neuron.reset == "subtract",
         )
-        for theta, leak in kinds.T
+        for theta, leak in kinds.T.tolist()
     ]
     return [models[i] for i in number.ravel()]
 
 
-def _integers(value: Any, shape: Shape) -> np.ndarray:
-    """A threshold or a leak, one a neuron (with shape (): as it is)."""
+def _neuron(network: Network, name: str) -> Neuron:
+    layer = network[name]
+    assert isinstance(layer, Neuron)
+    return layer
+
+
+def _integers(value: Any, shape: Shape, *, up: bool = False) -> np.ndarray:
+    """A threshold or a leak, one a neuron (with shape (): as it is); V > 2.5 is V > 2."""
+    whole_of = np.ceil if up else np.floor
     if isinstance(value, _wide.Wide):
         whole = _wide.to_integers(value)
     elif isinstance(value, Constant | int | float):
-        whole = np.asarray(math.floor(value))
+        whole = np.asarray(whole_of(float(value)).astype(np.int64))
     else:
-        whole = np.floor(np.asarray(value, np.float64)).astype(np.int64)
+        whole = whole_of(np.asarray(value, np.float64)).astype(np.int64)
     return np.broadcast_to(whole, shape).ravel() if shape else whole
 
 
