@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from neurojax.chips.cri.spec import MODELS
+from neurojax.chips.cri.noise import OFF
+from neurojax.chips.cri.spec import LEAKS, MODELS
 from neurojax.hardware.cri._cores import Synapses
 from neurojax.hardware.cri.core import CoreConfiguration
 from neurojax.hardware.cri.words import GROUPS, pointed
@@ -70,7 +71,7 @@ class Core:
         """Phase 0."""
         p = self.parameters
         spikes = (self.v > p.threshold) & (self.waiting == 0) & (self.neurons >= 0)
-        leaking = (p.model == _LIF) & ((p.leak < 63) | self.options["leak_bias"])
+        leaking = (p.model == _LIF) & ((p.leak < LEAKS[1]) | self.options["leak_bias"])
         kept = self.v - np.where(leaking, self.v >> p.leak, 0) + self._noise()
         kept = np.where(p.model == _ANN, 0, kept)
         reset = np.where(p.soft_reset, self.v - p.threshold, 0)
@@ -80,7 +81,7 @@ class Core:
 
     def _noise(self) -> Any:
         p = self.parameters
-        active = (p.model == _LIF) & (p.shift > -17)
+        active = (p.model == _LIF) & (p.shift > OFF["hardware"])
         if self.noise is None or not active.any():
             return 0
         word = self.noise.integers(0, 1 << 16, self.v.shape)

@@ -13,7 +13,7 @@ from neurojax.chips.cri.models import NeuronModel
 from neurojax.chips.cri.spec import CRISpec
 from neurojax.hardware.cri import words
 from neurojax.hardware.cri._cores import Core, Tables
-from neurojax.hardware.cri.image import pairs_of
+from neurojax.hardware.cri.image import layout
 from neurojax.hardware.cri.packets import CORES
 from neurojax.hardware.cri.words import GROUPS, NeuronType
 
@@ -63,14 +63,15 @@ def check(network: Tables, cores: Sequence[Core], chip: CRISpec) -> tuple[Findin
             )
         )
     for model in network.models:
-        findings.extend(_model(model))
+        findings.extend(check_model(model))
     for number, core in enumerate(cores):
         where = f"core {number}" if len(cores) > 1 else "network"
         findings.extend(_core(where, network, core, chip))
     return tuple(findings)
 
 
-def _model(model: NeuronModel) -> Iterator[Finding]:
+def check_model(model: NeuronModel) -> Iterator[Finding]:
+    """What the chip can't be told of a model, or can't do."""
     where = f"neuron model {model}"
     for wrong in neuron_type(model, 0).findings():
         found, legal = wrong.split("; ")
@@ -93,9 +94,6 @@ def _model(model: NeuronModel) -> Iterator[Finding]:
 
 def _core(where: str, network: Tables, core: Core, chip: CRISpec) -> Iterator[Finding]:
     axons, neurons = len(core.axons) + len(core.relays), len(core.neurons)
-    if not neurons:
-        yield Finding(where, "no neurons", "a core has some", "number the cores from 0 on")
-        return
     rows = min(chip.rows, MOST_ROWS)
     for count, legal, what in (
         (axons, chip.axons, "axons"),
@@ -109,30 +107,43 @@ def _core(where: str, network: Tables, core: Core, chip: CRISpec) -> Iterator[Fi
             yield Finding(where, f"{count:,} {what}", f"at most {legal:,}", remedy)
     axon_keys: list[Hashable] = [network.axon_keys[i] for i in core.axons]
     relay_keys: list[Hashable] = [network.neuron_keys[i] for i in core.relays]
-    names = [f"axon {key!r}" for key in axon_keys] + [f"relay of {key!r}" for key in relay_keys]
+    axon_names = [f"axon {key!r}" for key in axon_keys]
+    axon_names += [f"relay of neuron {key!r}" for key in relay_keys]
     targets = _Names(network, core)
-    from_axons, from_neurons = core.axon_synapses, core.neuron_synapses
-    for synapses, sources, source_names, what, fan_out, fan_in in (
-        (from_axons, axons, names, "axons", chip.axon_fan_out, chip.axon_fan_in),
-        (from_neurons, neurons, targets, "neurons", chip.neuron_fan_out, chip.neuron_fan_in),
+    plan = layout(core)
+    for synapses, names, pairs, what, fan_out, fan_in in (
+        (
+            core.axon_synapses,
+            axon_names,
+            plan.pairs[:axons],
+            "axons",
+            chip.axon_fan_out,
+            chip.axon_fan_in,
+        ),
+        (
+            core.neuron_synapses,
+            targets,
+            plan.pairs[plan.axons :],
+            "neurons",
+            chip.neuron_fan_out,
+            chip.neuron_fan_in,
+        ),
     ):
-        out = np.bincount(synapses.source, minlength=sources)
+        out = np.bincount(synapses.source, minlength=len(pairs))
         into = np.bincount(synapses.target, minlength=neurons)
-        yield from _over(where, source_names, out, fan_out, "synapses", "let several share them")
+        yield from _over(where, names, out, fan_out, "synapses", "let several share them")
         yield from _over(
             where, targets, into, fan_in, f"synapses from {what}", "merge inputs in between"
         )
-        pairs = pairs_of(synapses, sources)
-        pairs[out > fan_out] = 0  # that has been said
         yield from _over(
             where,
-            source_names,
-            pairs,
+            names,
+            np.where(out > fan_out, 0, pairs),  # of those it has been said already
             chip.slots // GROUPS,
-            "targets in one group (those whose index has the same remainder by 16)",
-            "spread them over the groups by another order of the neurons",
+            "pairs of rows (each has room for one target of a group, its index modulo 16)",
+            "spread the targets over the groups by another order of the neurons",
         )
-    used = 2 * int(pairs_of(from_axons, axons).sum() + pairs_of(from_neurons, neurons).sum())
+    used = 2 * int(plan.pairs.sum())
     if used > words.ROWS - words.SYNAPSES:
         yield Finding(
             where,

@@ -40,6 +40,9 @@ SCHEMA = "neurojax.cri.configuration"
 OPTIONS = {"overflow": "saturate", "bits": MEMBRANE_BITS, "leak_bias": False}
 """Options of a network that say how the machine computes, and their defaults."""
 
+OF_MODELS = {"theta", "leak", "shift", "model", "reset", "refractory", "draws"}
+"""Options of a network that overrule its models, or their noise."""
+
 
 @dataclass(frozen=True, eq=False)
 class Configuration:
@@ -201,8 +204,8 @@ def configure(
 
     Args:
         network: A network of single synapses; or a mapped one, which `describe_network` unrolls.
-        cores: `"auto"`: as few as its neurons need. A number: so many, in nearly equal blocks. A
-            mapping `{neuron: core}`: by hand.
+        cores: `"auto"`: as few as its neurons and models need. A number: so many, in nearly equal
+            blocks. A mapping `{neuron: core}`: by hand.
         chip: The machine's limits, if others than `chips.cri.spec()`.
 
     Raises:
@@ -244,7 +247,16 @@ def configure(
 def _options(network: CRINetwork) -> tuple[dict[str, Any], list[Finding]]:
     """How the network is computed, and what of it the machine can't."""
     neuron = network.neuron()
-    findings = []
+    given = sorted(network._options.keys() & OF_MODELS)
+    findings = [
+        Finding(
+            "network",
+            f"the option {name}, for all neurons",
+            "the machine knows what the models say",
+            "put it into the models",
+        )
+        for name in given
+    ]
     if neuron.order != "hardware":
         findings.append(
             Finding(

@@ -11,6 +11,7 @@ from jaxtyping import Int
 
 from neurojax.chips.cri.models import MODELS, NeuronModel
 from neurojax.hardware.cri._cores import PAD
+from neurojax.hardware.cri.capacity import check_model
 from neurojax.hardware.cri.image import Contents, Image, read
 from neurojax.hardware.cri.words import NeuronType
 
@@ -94,6 +95,8 @@ def from_arrays(parts: Mapping[str, np.ndarray], axons: int, neurons: int) -> Co
         whole = kind.word.to_bytes(12, "little") == row.tobytes()  # no bit beyond the fields
         if kind.model not in MODELS or kind.shadow or not whole:
             raise ValueError(f"neuron type {kind} is none that this version knows")
+        if faults := list(check_model(model_of(kind))):
+            raise ValueError(str(faults[0]))
         types.append(kind)
     image = Image(
         parts["axon_pointers"],

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
 
+from neurojax.chips.cri.noise import OFF
+from neurojax.chips.cri.spec import MODELS
 from neurojax.hardware.cri._machine import Core
 from neurojax.hardware.cri.configuration import Configuration
 
@@ -84,7 +86,7 @@ class SimulatedDevice:
         time, batch, _ = active.shape
         noise = None if self.seed is None else np.random.default_rng(self.seed)
         if noise is None and _noisy(configuration):
-            raise ValueError("neurons have noise (shift > -17): SimulatedDevice(seed=...)")
+            raise ValueError("neurons have noise (shift > -16): SimulatedDevice(seed=...)")
         cores = [Core(c, configuration.options, batch, noise) for c in configuration.cores]
         count = len(configuration.neuron_keys)
         spikes = np.zeros((time, batch, len(configuration.outputs)), bool)
@@ -110,7 +112,7 @@ class SimulatedDevice:
 
 def _noisy(configuration: Configuration) -> bool:
     types = [kind for core in configuration.cores for kind in core.image.types]
-    return any(kind.model == 2 and kind.shift > -16 for kind in types)
+    return any(kind.model == MODELS["LIF"] and kind.shift > OFF["hardware"] for kind in types)
 
 
 def _active(configuration: Configuration, inputs: Any) -> Bool[np.ndarray, "time batch axons"]:

@@ -68,43 +68,59 @@ class Contents(NamedTuple):
     relayed: Int[np.ndarray, " n"]
 
 
-def pairs_of(synapses: Synapses, sources: int) -> Int[np.ndarray, " sources"]:
-    """Pairs of rows that each source needs for its synapses, without spike entries."""
-    return np.maximum(_fill(synapses, sources).max(axis=1, initial=0), 1)
+class Layout(NamedTuple):
+    """Pairs of rows of a core's sources: axons, those that fill up a block of 16, neurons."""
+
+    axons: int  # sources before the first neuron
+    pairs: Int[np.ndarray, " sources"]
+    spikes: tuple[tuple[np.ndarray, ...], ...]  # sources, pairs, groups and words of spike entries
+
+    @property
+    def first(self) -> Int[np.ndarray, " sources"]:
+        """The first pair of each source."""
+        return np.cumsum(self.pairs) - self.pairs
 
 
-def build(core: Core, types: tuple[NeuronType, ...]) -> Image:
-    """The image of a core that passed `capacity.check`."""
+def layout(core: Core) -> Layout:
+    """How many pairs of rows each source needs, and where its spike entries go."""
     axons = len(core.axons) + len(core.relays)
     axons += -axons % words.POINTER_PADDING
-    count = len(core.neurons)
-    source = np.concatenate([core.axon_synapses.source, axons + core.neuron_synapses.source])
-    target = np.concatenate([core.axon_synapses.target, core.neuron_synapses.target])
-    weight = np.concatenate([core.axon_synapses.weight, core.neuron_synapses.weight])
-    both = Synapses(source, target, weight)
-    filled = _fill(both, axons + count)
-    pairs = np.maximum(filled.max(axis=1, initial=0), 1)
+    filled = np.concatenate(
+        [_fill(core.axon_synapses, axons), _fill(core.neuron_synapses, len(core.neurons))]
+    )
+    pairs = np.maximum(filled.max(axis=1), 1)
     # Every neuron has room for a spike entry, reported or not.
     pairs[axons:] += filled[axons:].min(axis=1) == pairs[axons:]
     spikes = []
     for places, opcode in ((core.reported, words.REPORT), (core.relayed, words.RELAY)):
         owners = axons + places
-        slot, pair = _free(filled[owners])
+        group, pair = _free(filled[owners])
         pairs[owners] = np.maximum(pairs[owners], pair + 1)
-        filled[owners, slot] += 1
-        spikes.append((owners, pair, slot, words.spike_entries(places, opcode)))
-    first = np.cumsum(pairs) - pairs
-    flat = np.zeros(int(pairs.sum()) * GROUPS, np.uint32)
-    at = (first[source] + _ranks(both)) * GROUPS + words.place(target % GROUPS)
-    flat[at] = words.synapses(target, weight)
-    silent = np.sort(at[flat[at] == 0])
-    for owners, pair, slot, entry in spikes:
-        flat[(first[owners] + pair) * GROUPS + words.place(slot)] = entry
-    pointers = words.pointers(2 * first, 2 * (first + pairs) - 1).reshape(-1, words.ROW_WORDS)
-    split = axons // words.ROW_WORDS
-    return Image(
-        pointers[:split], pointers[split:], flat.reshape(-1, words.ROW_WORDS), types, silent
+        filled[owners, group] += 1
+        spikes.append((owners, pair, group, words.spike_entries(places, opcode)))
+    return Layout(axons, pairs, tuple(spikes))
+
+
+def build(core: Core, types: tuple[NeuronType, ...]) -> Image:
+    """The image of a core that passed `capacity.check`."""
+    plan = layout(core)
+    from_axons, from_neurons = core.axon_synapses, core.neuron_synapses
+    every = Synapses(
+        np.concatenate([from_axons.source, plan.axons + from_neurons.source]),
+        np.concatenate([from_axons.target, from_neurons.target]),
+        np.concatenate([from_axons.weight, from_neurons.weight]),
     )
+    flat = np.zeros(int(plan.pairs.sum()) * GROUPS, np.uint32)
+    at = (plan.first[every.source] + _ranks(every)) * GROUPS + words.place(every.target % GROUPS)
+    flat[at] = words.synapses(every.target, every.weight)
+    silent = np.sort(at[flat[at] == 0])
+    for owners, pair, group, entry in plan.spikes:
+        flat[(plan.first[owners] + pair) * GROUPS + words.place(group)] = entry
+    first, last = 2 * plan.first, 2 * (plan.first + plan.pairs) - 1
+    pointers = words.pointers(first, last).reshape(-1, words.ROW_WORDS)
+    split = plan.axons // words.ROW_WORDS
+    rows = flat.reshape(-1, words.ROW_WORDS)
+    return Image(pointers[:split], pointers[split:], rows, types, silent)
 
 
 def _fill(synapses: Synapses, sources: int) -> Int[np.ndarray, "sources 16"]:
@@ -127,7 +143,7 @@ def _ranks(synapses: Synapses) -> Int[np.ndarray, " n"]:
 
 def _free(filled: Int[np.ndarray, "n 16"]) -> tuple[np.ndarray, np.ndarray]:
     """Group and pair of the first free slot, as the rows lie in memory."""
-    pair = filled.min(axis=1, initial=1 << 30)
+    pair = filled.min(axis=1)
     is_free = filled[:, _SLOT_ORDER] == pair[:, None]
     return _SLOT_ORDER[is_free.argmax(axis=1)], pair
 
@@ -157,7 +173,7 @@ def read(image: Image, axons: int) -> Contents:
     shared = np.zeros(len(used), bool)
     shared[order[1:]] = first[order[1:]] <= last[order[:-1]]
     _refuse(problems, used, shared, "points to rows of another pointer")
-    _refuse_axons(problems, image, axons)
+    _refuse_sizes(problems, image, axons)
     if problems:
         raise ValueError("; ".join(problems))
     # Each row has one owner, so reading takes no more memory than the image.
@@ -220,7 +236,7 @@ def _refuse(
     problems.append(f"{kind} {number}, 0x{int(found[index]):08x}, {what}{also}")
 
 
-def _refuse_axons(problems: list[str], image: Image, axons: int) -> None:
+def _refuse_sizes(problems: list[str], image: Image, axons: int) -> None:
     room = image.axon_pointers.size
     if room != axons + -axons % words.POINTER_PADDING:
         problems.append(f"{room} axon pointers for {axons} axons; they fill up blocks of 16")

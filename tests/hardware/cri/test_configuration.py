@@ -132,6 +132,7 @@ def describe(**fields: Any) -> Any:
         (put("0.neurons", 0, -1), "place without neuron"),
         (put("0.types", (0, 0), 1), "neuron type"),
         (put("0.types", (0, 2), 1 << 31), "neuron type"),
+        (put("0.types", (0, 0), 2 << 21 | 1 << 13), "delayed one by one"),
         (put("0.types", (0, 0), 128), "the neuron models end"),
         (put("0.silent", 0, 10**12), "silent"),
         (put("1.relays", 0, 2), "a relay of a neuron on the same core"),
