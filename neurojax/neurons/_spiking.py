@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from neurojax._layer import Shape
+from neurojax._recompute import recomputed
 from neurojax.neurons._neuron import (
     AbstractNeuron,
     Parameter,
@@ -105,7 +106,11 @@ class AbstractSpiking(AbstractNeuron):
         if self.reset_delay != "before":
             return v
         threshold = self.threshold if threshold is None else threshold
-        return self._after_reset(v, self._crossed(v, threshold)[1], threshold)
+
+        def begin(v: Array) -> Array:
+            return self._after_reset(v, self._crossed(v, threshold)[1], threshold)
+
+        return recomputed(begin, v) if self._costly(threshold, resets=True) else begin(v)
 
     def fire(self, v: Array, state: Any, threshold: Parameter | None = None) -> Fired:
         """Spikes, and what they leave of the membrane potential.
@@ -117,8 +122,35 @@ class AbstractSpiking(AbstractNeuron):
         """
         threshold = self.threshold if threshold is None else threshold
         late = self.reset_delay is True or self.reset_delay == "compensated"
-        if late:
-            _, previous = self._crossed(state.v, threshold)
+        before = state.v if late else None
+        silent = None if self.refractory is None else state.refractory > 0
+
+        def end(v: Array, before: Array | None, silent: Array | None) -> tuple[Array, Array, Array]:
+            return self._end(v, before, silent, threshold)
+
+        if self._costly(threshold, resets=self.reset_delay != "before"):
+            v, spikes, fired = recomputed(end, v, before, silent)
+        else:
+            v, spikes, fired = end(v, before, silent)
+        refractory = state.refractory
+        if self.refractory is not None:
+            left = jnp.maximum(refractory - 1, 0)
+            refractory = jnp.where(fired, self.refractory, left).astype(left.dtype)
+        return Fired(v, refractory, spikes)
+
+    def _end(
+        self, v: Array, before: Array | None, silent: Array | None, threshold: Parameter
+    ) -> tuple[Array, Array, Array]:
+        """Membrane potential at the end of the step, output, and where there is a spike.
+
+        Args:
+            v: Membrane potential after leak and input.
+            before: At the end of the step before, if the reset comes late.
+            silent: Where the neuron is in its refractory period.
+            threshold: Of this step.
+        """
+        if before is not None:
+            _, previous = self._crossed(before, threshold)
             if self.reset_delay == "compensated":
                 previous = jax.lax.stop_gradient(previous)
             v = self._after_reset(v, previous, threshold)
@@ -130,16 +162,33 @@ class AbstractSpiking(AbstractNeuron):
             v = self._after_reset(v, events, threshold)
         elif self.reset_delay == "compensated":
             v = self._after_reset(v, events - previous, threshold)
-        refractory = state.refractory
-        if self.refractory is not None:
-            silent = refractory > 0
+        if silent is not None:
             spikes = jnp.where(silent, 0, spikes)
             v = jnp.where(silent, self.reset_value, v)
-            left = jnp.maximum(refractory - 1, 0)
-            refractory = jnp.where(spikes > 0, self.refractory, left).astype(left.dtype)
+        fired = spikes > 0
         if self.amplitude is not None:
             spikes = self.amplitude * spikes
-        return Fired(self.bounded(v), refractory, spikes)
+        return self.bounded(v), spikes, fired
+
+    def _costly(self, threshold: Parameter, *, resets: bool) -> bool:
+        """Whether spikes and reset need more than one array of numbers for their gradient.
+
+        Then back-propagation computes them again from the membrane potential. With one number, the
+        surrogate's derivative, nothing is gained by keeping the potential instead. Nor with a
+        winner among many neurons, which takes longer to find again than to keep.
+
+        Args:
+            threshold: Of this step.
+            resets: Whether there is a reset with the spikes.
+        """
+        if self.winner_take_all:
+            return False
+        learned = eqx.is_array(threshold)
+        if learned and self.max_spikes != 1:
+            return True
+        if not resets or self.reset == "none":
+            return False
+        return learned if self.reset == "subtract" else not self.detach_reset
 
     def _crossed(self, v: Array, threshold: Parameter) -> tuple[Array, Array]:
         """Number of spikes, and how often the reset acts on them."""

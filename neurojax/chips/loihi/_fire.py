@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from neurojax._recompute import recomputed as recomputed
 from neurojax.fixed_point import _derivative_of
 from neurojax.surrogate import Surrogate, spike
 
@@ -37,17 +36,6 @@ def check_reset_options(neuron: Any) -> None:
             f"{name}: decay_gradient='slayer' is made of states before their reset; use it with "
             "reset_gradient='bypassed' and reset_delay='before'"
         )
-
-
-def recomputed(function: Callable[..., Any], *arguments: Any) -> Any:
-    """`function(*arguments)`, of which back-propagation keeps the arguments only.
-
-    The end of a time step goes from one array, the membrane, to several that its gradient needs
-    (spikes, derivatives, masks). Storing them for all steps takes longer than computing them again.
-    """
-    # In a function of its own: JAX hashes it, and a layer's methods are no more hashable than its
-    # arrays.
-    return jax.checkpoint(lambda *a: function(*a), prevent_cse=False)(*arguments)
 
 
 def fires(
