@@ -135,3 +135,15 @@ def test_the_command_line(folder, tmp_path, capsys):
     with pytest.raises(SystemExit):
         exchange.main(["--help"])
     assert "a .net or .nir file" in capsys.readouterr().out
+
+
+def test_scales_of_real_numbers():
+    """Those of the mapping, of the caller, or 64."""
+    chip = nj.Sequential(
+        (2,), fc=Synapse(nj.Linear.from_weights(jnp.eye(2) * 32)), a=LIF(du=4095, dv=0, vth=48)
+    )
+    assert to_real(chip)["a"].threshold == 0.75
+    assert to_real(chip, scale=32)["fc"].weight[0, 0] == 1
+    assert to_real(chip, scale={"a": 16})["a"].threshold == 3
+    with pytest.raises(ValueError, match="known names: 'a'"):
+        to_real(chip, scale={"fc": 16})

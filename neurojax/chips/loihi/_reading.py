@@ -302,7 +302,6 @@ class _Reader:
 
     def from_host(self, name: str, layer: QuantisedInput, flow: Flow) -> Flow:
         """Values of 8 bits that the host feeds to neurons."""
-        number = lambda value, default: default if value is None else value * SCALE  # noqa: E731
         if flow.layer not in self.network.inputs or flow.pending:
             self.problem(
                 name,
@@ -312,8 +311,9 @@ class _Reader:
             )
         if layer.scale != SCALE:
             self.problem(name, f"scale {layer.scale:g}", f"steps are 1 / {SCALE}", "use 64")
-        held = layer.prepare(None)
-        self.keep(name, Input(weight=number(held.weight, SCALE), bias=number(held.bias, 0)), flow)
+        weight = SCALE if layer.weight is None else layer.weight * SCALE
+        bias = 0 if layer.bias is None else layer.bias * SCALE
+        self.keep(name, Input(weight=weight, bias=bias), flow)
         return Flow(name, flow.shape, (), from_host=float(SCALE))
 
     def encoded(self, name: str, flow: Flow) -> Flow:
@@ -347,6 +347,7 @@ class _Reader:
             neuron, feedback = _plain(layer.neuron), _plain(layer.synapse)
             if not isinstance(neuron, NEURONS):
                 self.unsupported(name, neuron)
+                return Flow(name, self.network.out_shape(name))
             if isinstance(feedback, (Linear, *CONVOLUTIONS)):
                 shape = self.network.out_shape(name)
                 part = _part(f"{name}.synapse", feedback, shape, np.asarray(feedback.weight))

@@ -15,6 +15,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from neurojax._arguments import check_network
@@ -84,6 +85,7 @@ def map(
         MappingError: With every reason at once, each with the layer, the value found, what the
             chip can do, and what to change.
         ValueError: The device is unknown, or an option is out of range.
+        TypeError: It is called within `jit`, or with something else than a network.
 
     Example:
         >>> import jax, neurojax as nj
@@ -97,10 +99,20 @@ def map(
         'LIF du 741, dv 2'
     """
     check_network("loihi.map", network)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(network)):
+        raise TypeError(
+            "loihi.map is called within jit, grad or vmap, where parameters have no values; map "
+            "outside, and simulate, differentiate or vmap over mapped.network"
+        )
     chip = spec(device)
     _check_options(network, chip, timing, scale, weight_bits, exponent, reset, bias)
     problems: list[Problem] = []
     reading = read(network, problems)
+    populations = [population.name for population in reading.populations]
+    for name in scale if isinstance(scale, Mapping) else ():
+        if name not in populations and not problems:
+            known = ", ".join(f"'{population}'" for population in populations)
+            raise ValueError(f"loihi.map: scale of '{name}'; populations have one: {known}")
     choices = Choices(scale, weight_bits, exponent, surrogate)
     made = []
     for population in reading.populations:
@@ -162,6 +174,10 @@ def overflow(mapped: MappedNetwork, inputs: Any) -> dict[str, dict[str, int]]:
         >>> overflow(map_network(net, scale=64), jnp.full((3000, 1, 1), 1.0))
         {'out': {'wrapped': 0, 'saturated': 953, 'of': 3000}}
     """
+    if not isinstance(mapped, MappedNetwork):
+        raise TypeError(
+            f"loihi.overflow takes what loihi.map returned, got {type(mapped).__name__}"
+        )
     network = mapped.network
     counting: dict[str, Layer] = {}
     for name in network.names:

@@ -109,8 +109,9 @@ def _scales(mapped: MappedNetwork | Network, given: Any) -> dict[str, float]:
     known = {origin.name: origin.scale for origin in origins if hasattr(origin, "scale")}
     if isinstance(given, Mapping):
         for name in given:
-            if name not in network:
-                raise ValueError(f"to_real: scale of '{name}': {nearest(name, network.names)}")
+            if name not in network or not isinstance(network[name], LIF | Recurrent):
+                neurons = [n for n in network.names if isinstance(network[n], LIF | Recurrent)]
+                raise ValueError(f"to_real: scale of '{name}': {nearest(name, neurons)}")
         known |= given
     elif given is not None:
         known = dict.fromkeys(network.names, float(given))

@@ -10,7 +10,6 @@ import numpy as np
 import optax
 import pytest
 from hypothesis import given, settings, strategies as st
-from numpy.lib.stride_tricks import sliding_window_view
 
 import neurojax as nj
 from neurojax.chips._mapped import MappingError
@@ -24,8 +23,10 @@ from neurojax.chips.loihi.lif import LIF
 from neurojax.chips.loihi.mapping import map as map_network, overflow
 from neurojax.chips.loihi.norm import ShiftNorm
 from neurojax.chips.loihi.quantise import quantise_8bit, quantised
+from neurojax.chips.loihi.real import to_real, without_resting_potentials
 from neurojax.chips.loihi.resonator import RF, RFIzhikevich
 from neurojax.chips.loihi.spec import spec
+from neurojax.chips.loihi.synapse import Synapse
 from neurojax.layers import (
     Add,
     AvgPool1d,
@@ -48,6 +49,7 @@ from neurojax.layers import (
 )
 from neurojax.neurons import IAF, LI, AdaptiveLIF, CubaIAF, CubaLI, CubaLIF
 from neurojax.surrogate import Sigmoid
+from tests.chips.loihi.network_oracle import oracle
 
 ZERO = {"reset": "zero"}
 
@@ -60,103 +62,152 @@ def spikes_in(steps=8, batch=2, shape=(5,), rate=0.4, seed=1):
     return (np.random.default_rng(seed).random((steps, batch, *shape)) < rate).astype(np.float32)
 
 
-# --- 64-bit integers, from the report and nothing else -----------------------------------------
+# --- 64-bit integers ----------------------------------------------------------------------------
 
 
-def towards_zero(values, bits):
-    return np.sign(values) * (np.abs(values) >> bits)
+def any_neuron(rng, shape):
+    """Neurons of every kind, with parameters for all, or one a neuron."""
+    pick = lambda *values: values[rng.integers(len(values))]  # noqa: E731
+    each = lambda *values: (  # noqa: E731
+        pick(*values) if rng.random() < 0.7 else jnp.asarray(rng.choice(values, shape), jnp.float32)
+    )
+    options = {**ZERO, "threshold": each(0.3, 1.0, 2.5), "strict": pick(True, False)}
+    if rng.random() < 0.2:
+        options["refractory"] = pick(1, 3)
+    match pick("lif", "iaf", "cuba", "cuba iaf", "float"):
+        case "lif":
+            normalize = pick(True, False)
+            return nj.LIF(tau=pick(1.5, 4.0, 30.0), normalize_input=normalize, **options)
+        case "iaf":
+            return IAF(gain=pick(1.0, 0.4), **options)
+        case "cuba":
+            order = pick("new", "old", "jump_then_decay", "decay_input")
+            order = order if order != "decay_input" else "new"
+            return CubaLIF(tau=each(3.0, 20.0), tau_syn=each(2.0, 9.0), order=order, **options)
+        case "cuba iaf":
+            return CubaIAF(tau_syn=each(1.5, 4.0, 30.0), **options)
+    low = pick(None, -0.7)
+    return FloatLIF(du=pick(1.0, 0.1), dv=pick(0.0, 0.1), vth=0.9, vth_lo=low, bias=pick(0.0, 0.1))
 
 
-def simulate_integers(u, v, a, held):
-    """A step of Lava's PyLifModelBitAcc in int64."""
-    u = towards_zero(u * (4096 - (held["du"] + 1)), 12) + (a << 6)
-    u = (u + 2**23 - 1) % 2**24 - 2**23 + 1
-    bias = (held["bias_mant"] << held["bias_exp"]) if "bias_mant" in held else 0
-    v = towards_zero(v * (4096 - held["dv"]), 12) + u + bias
-    v = np.clip(v, -(2**23) + 1, 2**23 - 1)
-    if "vth" not in held:
-        return u, v, v
-    s = (v > (held["vth"] << 6)).astype(np.int64)
-    return u, v * (1 - s), s
-
-
-def synapse_integers(x, weight, synapse):
-    """Sums of mantissas of `(batch, ...)` spikes, in int64."""
-    layer = synapse.synapse
-    if isinstance(layer, Linear):
-        total = x @ weight.T
-    else:
-        (pads_h, pads_w), (sh, sw) = layer.padding, layer.stride
-        x = np.pad(x, ((0, 0), (0, 0), pads_h, pads_w))
-        windows = sliding_window_view(x, weight.shape[2:], axis=(2, 3))[:, :, ::sh, ::sw]
-        total = np.einsum("bchwij,ocij->bohw", windows, weight)
-    return total << synapse.exponent
-
-
-def oracle(mapped, x):
-    """A chain in int64."""
-    network, x = mapped.network, np.asarray(x).astype(np.int64)
-    state, outputs = {}, []
-    for spikes in x:
-        for name in network.names:
-            layer = network[name]
-            if isinstance(layer, LIF):
-                held = {k: np.asarray(n) for k, n in layer.integers().items()}
-                u, v = state.get(name, (np.zeros(spikes.shape, np.int64),) * 2)
-                u, v, spikes = simulate_integers(u, v, spikes, held)
-                state[name] = u, v
-            elif isinstance(layer, Flatten):
-                spikes = spikes.reshape(len(spikes), -1)
-            else:
-                spikes = synapse_integers(spikes, layer.integers(), layer)
-        outputs.append(spikes)
-    return np.stack(outputs)
+def any_weights(rng, *shape):
+    """Mixed, of one sign, sparse, or on a grid."""
+    found = weights(rng, *shape, size=2)
+    kind = rng.integers(8)
+    if kind < 2:
+        found = np.abs(found) * (1 if kind else -1)
+    return [found * (rng.random(shape) < 0.2), np.rint(8 * found) / 8, found][min(kind % 5, 2)]
 
 
 @st.composite
-def chains(draw):
+def networks(draw):
+    """Convolutions of all kinds, pools, branches, feedback, delays, and at last dense neurons."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    kind = st.sampled_from(["lif", "iaf", "cuba"])
-    tau = lambda: draw(st.sampled_from([1.5, 4.0, 30.0]))  # noqa: E731
+    layers, edges, last, shape = {}, [], "input", (2, 6, 5)
 
-    def neuron():
-        options = {**ZERO, "threshold": draw(st.sampled_from([0.3, 1.0, 2.5]))}
-        options["strict"] = draw(st.booleans())
-        which = draw(kind)
-        if which == "lif":
-            return nj.LIF(tau=tau(), normalize_input=draw(st.booleans()), **options), True
-        if which == "iaf":
-            return IAF(gain=draw(st.sampled_from([1.0, 0.4])), **options), True
-        return CubaLIF(tau=tau(), tau_syn=tau(), order="jump_then_decay", **options), False
+    def add(name, layer, *sources):
+        nonlocal last, shape
+        edges.extend((source, name) for source in sources or (last,))
+        layers[name] = layer
+        if isinstance(layer, Concat):
+            shape = (2 * shape[0],)
+        elif not isinstance(layer, Add):
+            shape = layer.out_shape(shape)
+        last = name
 
-    first, bias = neuron()
-    has_bias = bias and draw(st.booleans())
-    layers = {
-        "conv": Conv2d.from_weights(
-            weights(rng, 3, 2, 3, 3, size=2),
-            weights(rng, 3, size=0.3) if has_bias else None,
-            padding=draw(st.integers(0, 1)),
-            stride=draw(st.integers(1, 2)),
-        ),
-        "a": first,
-    }
-    shape = layers["conv"].out_shape((2, 6, 5))
-    if draw(st.booleans()):
-        layers["pool"] = draw(st.sampled_from([AvgPool2d(2), SumPool2d(2, stride=1)]))
-        shape = layers["pool"].out_shape(shape)
-    layers["flat"] = Flatten()
-    layers["fc"] = Linear.from_weights(weights(rng, 4, int(np.prod(shape)), size=2))
-    layers["b"] = neuron()[0] if draw(st.booleans()) else LI(tau=tau())
-    return nj.Sequential((2, 6, 5), **layers)
+    stride, groups = int(rng.integers(1, 3)), int(rng.choice([1, 2]))
+    if rng.random() < 0.7:
+        bias = weights(rng, 4, size=0.3) if rng.random() < 0.3 else None
+        kernel = any_weights(rng, 4, 2 // groups, 3, 2)
+        add("s0", Conv2d.from_weights(kernel, bias, stride=stride, padding=1, groups=groups))
+    else:
+        kernel = any_weights(rng, 2, 4 // groups, 2, 3)
+        add("s0", ConvTranspose2d.from_weights(kernel, stride=stride, padding=1, groups=groups))
+    add("n0", any_neuron(rng, shape))
+    if rng.random() < 0.5:
+        add("pool", [AvgPool2d(2), SumPool2d(2, stride=1)][rng.integers(2)])
+        if rng.random() < 0.5:
+            add("n1", any_neuron(rng, shape))
+    add("flat", Flatten())
+    before, features = last, shape
+    add("left", Linear.from_weights(any_weights(rng, 4, *features)))
+    if rng.random() < 0.4 and "pool" not in layers:
+        layers["right"] = Linear.from_weights(any_weights(rng, 4, *features))
+        edges.append((before, "right"))
+        add("sum", Add(), "left", "right")
+    neuron = any_neuron(rng, shape)
+    feedback = rng.random() < 0.4 and getattr(neuron, "order", "new") != "old"
+    add(
+        "n2", Recurrent(neuron, Linear.from_weights(any_weights(rng, 4, 4))) if feedback else neuron
+    )
+    if rng.random() < 0.6:
+        add("wait", Delay(int(rng.integers(1, 4))))
+        if rng.random() < 0.5:
+            add("both", Concat(), "n2", "wait")
+    add("fc", Linear.from_weights(any_weights(rng, 3, *shape)))
+    add("end", [LI(tau=4.0), CubaLI(tau=4.0, tau_syn=2.0), IAF(**ZERO)][rng.integers(3)])
+    return nj.Network(layers, edges, inputs=(2, 6, 5), outputs=["end"])
 
 
-@settings(max_examples=8, deadline=None)
-@given(chains(), st.sampled_from(["loihi1", "loihi2"]), st.sampled_from([8, 5]))
-def test_a_mapped_network_computes_as_64_bit_integers(network, device, bits):
-    mapped = map_network(network, device=device, weight_bits=bits)
+@settings(max_examples=12, deadline=None)
+@given(networks(), st.sampled_from(["loihi1", "loihi2"]), st.sampled_from([8, 5]), st.booleans())
+def test_a_mapped_network_computes_as_64_bit_integers(network, device, bits, late):
+    timing = "chip" if late else "aligned"
+    options = {"device": device, "weight_bits": bits, "timing": timing, "bias": "steady"}
+    mapped = map_network(network, **options)
     x = spikes_in(6, 2, (2, 6, 5))
     found = nj.simulate(mapped.network, jnp.asarray(x)).outputs
-    np.testing.assert_array_equal(np.asarray(found).astype(np.int64), oracle(mapped, x))
+    np.testing.assert_array_equal(np.asarray(found).astype(np.int64), oracle(mapped.network, x))
+
+
+@settings(max_examples=12, deadline=None)
+@given(networks(), st.sampled_from(["loihi1", "loihi2"]))
+def test_real_numbers_are_mapped_to_the_same_integers(network, device):
+    """There and back with the scales of the mapping, one a population."""
+    mapped = map_network(network, device=device, bias="steady")
+    try:
+        real = to_real(mapped)
+    except MappingError as error:  # biases and negative spikes that real neurons have not
+        assert "real neurons have none" in str(error) or "a bias of neurons" in str(error)
+        return
+    real, biases = without_resting_potentials(real)
+    scales = {origin.name: origin.scale for origin in mapped.origins}
+    again = map_network(real, device=device, scale=scales).network
+    for name in mapped.network.names:
+        here, there = mapped.network[name], again[name]
+        if isinstance(here, Synapse):
+            there = there.integers() * 2.0**there.exponent
+            np.testing.assert_array_equal(here.integers() * 2.0**here.exponent, there)
+        elif isinstance(here, LIF) and name not in biases:
+            for field in ("du", "dv", "vth"):
+                found = there.integers().get(field)
+                if field in here.integers():
+                    np.testing.assert_array_equal(np.broadcast_to(found, np.shape(
+                        here.integers()[field])), here.integers()[field])  # fmt: skip
+            np.testing.assert_array_equal(here.bias() + 0 * there.bias(), there.bias())
+
+
+def test_thresholds_that_no_scale_holds_are_refused():
+    """A constant threshold far below the weights: one reason, not an error of the layer."""
+    for neuron in (IAF(threshold=1e-6, **ZERO), FloatLIF(du=1.0, dv=0.5, vth=1e-6)):
+        with pytest.raises(MappingError, match="weight steps at the scale"):
+            map_network(dense(a=neuron))
+
+
+@pytest.mark.parametrize("size", [1e-20, 1e15])
+def test_very_small_and_very_large_numbers(size):
+    """The scale takes them up: integers are those of ordinary numbers."""
+    rng = np.random.default_rng(20)
+    weight = weights(rng, 5, 6)
+    net = lambda unit: nj.Sequential(  # noqa: E731
+        (6,), fc=Linear.from_weights(weight * np.float32(unit)), a=nj.LIF(
+            tau=5.0, threshold=0.5 * unit, **ZERO))  # fmt: skip
+    mapped, usual = map_network(net(size)), map_network(net(1.0))
+    assert mapped.origins[0].scale * size == pytest.approx(usual.origins[0].scale, rel=1e-6)
+    off = mapped.network["fc"].integers() - usual.network["fc"].integers()
+    assert np.abs(off).max() <= 2 and mapped.network["a"].vth == usual.network["a"].vth
+    again = map_network(net(size), scale=mapped.origins[0].scale)
+    np.testing.assert_array_equal(again.network["fc"].integers(), mapped.network["fc"].integers())
 
 
 # --- the network before ------------------------------------------------------------------------
@@ -353,6 +404,8 @@ def test_alif_counts_in_weight_steps():
     net = nj.Sequential((5,), fc=Linear.from_weights(quantise_8bit(weights(rng, 6, 5))), a=neuron)
     mapped = compare(net, spikes_in(30, 3, (5,)))
     assert mapped.network["a"].threshold == 32 and "ALIF" in str(mapped)
+    finer = compare(net, spikes_in(30, 3, (5,)), scale=128)
+    assert finer.network["a"].threshold == 64 and finer.network["a"].threshold_step == 32
 
 
 def test_the_chips_equations_in_real_numbers():
@@ -626,12 +679,20 @@ def test_refused_options_and_devices():
         ({"weight_bits": 7, "device": "loihi1"}, "0, 1|have 1, 2, 3, 4, 5, 6, 8 bits"),
         ({"timing": "late"}, "'aligned' or 'chip'"),
         ({"scale": {"c": 64}}, "scale of 'c'"),
+        ({"scale": {"linear1": 64}}, "populations have one: 'a'"),
         ({"scale": -1}, "must be a number > 0"),
         ({"exponent": 9}, "within -8..7"),
         ({"device": "loihi3"}, "loihi2"),
     ):
         with pytest.raises(ValueError, match=found):
             map_network(net, **options)
+    with pytest.raises(TypeError, match="within jit"):
+        eqx.filter_jit(map_network)(net)
+    with pytest.raises(TypeError, match=r"what .* returned"):
+        overflow(net, jnp.ones((1, 1, 2)))
+    recurrent = dense(a=Recurrent(LIF(du=4095, dv=0, vth=64), Linear.from_weights(jnp.eye(2))))
+    with pytest.raises(MappingError, match="the chip's already"):
+        map_network(recurrent)
     with pytest.raises(MappingError, match="at most 131071"):
         map_network(dense(a=IAF(threshold=5000.0, **ZERO)), scale=64)
     narrow = dataclasses.replace(spec("loihi2"), name="mine", largest_threshold=100)

@@ -61,6 +61,24 @@ def test_out_axons_count_the_cores_that_listen():
     assert use["a"].cores == 11 and use["a"].bottleneck == "axons out"
 
 
+def test_neurons_of_a_map_send_only_to_the_tiles_that_see_them():
+    """Of a map cut into 4 x 4 tiles, by counting the cores that sources in its middle reach."""
+    chip = dataclasses.replace(ROOMY, neurons_per_core=16)
+    shape, fan = (1, 16, 16), Fan(1, 1, (3, 3), (1, 1), (1, 1), (16, 16), 8)
+    use = place(shape, [fan], chip)
+    assert use.cores == 16 and use.tile == (1, 4, 4)
+    tiles = [
+        {((y + i) // use.tile[1], (x + j) // use.tile[2]) for i in (-1, 0, 1) for j in (-1, 0, 1)}
+        for y in range(4, 12) for x in range(4, 12)
+    ]  # fmt: skip
+    count = np.mean([len(seen) for seen in tiles])
+    kernel = np.ones((1, 1, 3, 3))
+    layers = {name: Conv2d.from_weights(kernel, padding=1) for name in ("c", "d")}
+    net = nj.Sequential((1, 16, 16), c=layers["c"], a=neurons(), d=layers["d"], b=neurons())
+    found = cores(map_network(net, device=chip))["a"]
+    assert found.out_axons / found.neurons_per_core == count
+
+
 def axons_by_looking(kernel, stride, dilation, size, tile, padding):
     """Sources that any neuron of a tile in the middle sees, along one axis."""
     first = -(-(padding) // stride)

@@ -349,3 +349,27 @@ def test_training_a_loaded_network(golden):
     layers = configure(mapped.with_network(moved)).layers
     assert not same(layers, configure(mapped).layers)
     assert np.all(layers[0].fields["weight"] % 2 == 0)
+
+
+def test_an_output_with_and_without_its_delay_is_refused(tmp_path):
+    """A file delays all that its layer sends, so this concat would exchange one for the other."""
+    weight = nj.Linear.from_weights(jnp.array([[64.0, 32.0], [-32.0, 64.0]]))
+    wide = nj.Linear.from_weights(jnp.ones((2, 4)) * 32)
+    layers = {
+        "a_in": Synapse(weight), "a": LIF(du=4095, dv=0, vth=64), "wait": nj.layers.Delay(1),
+        "both": nj.layers.Concat(), "b_in": Synapse(wide), "b": LIF(du=4095, dv=0, vth=64),
+        "end": nj.layers.Delay(1),
+    }  # fmt: skip
+    edges = [("input", "a_in"), ("a_in", "a"), ("a", "wait"), ("a", "both"), ("wait", "both")]
+    edges += [("both", "b_in"), ("b_in", "b"), ("b", "end")]
+    net = nj.Network(layers, edges, inputs=(2,), outputs=["end"])
+    for timing in (None, "slayer", "aligned"):
+        with pytest.raises(ValueError, match="the layer ends at 'wait'"):
+            configure(net, timing=timing)
+
+
+def test_biases_beyond_13_bits_are_refused():
+    neuron = LIF(du=4095, dv=0, vth=64, bias_mant=4095, bias_exp=7)
+    net = nj.Sequential((2,), fc=Synapse(nj.Linear.from_weights(jnp.eye(2))), a=neuron)
+    with pytest.raises(ValueError, match=r"a bias of 8190 weight steps.*smaller scale"):
+        configure(net)
