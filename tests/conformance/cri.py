@@ -1,4 +1,4 @@
-"""CRI / HiAER-Spike: recordings of hs_api's simulators, main and dev, and of its weights.
+"""CRI / HiAER-Spike: recordings of hs_api's simulators, main and dev, and of its converter.
 
 `META.json` lists the arrays of each `<case>.npz`; sizes and parameters are read from them. A case
 belongs to the group that its name begins with.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -23,7 +24,8 @@ from neurojax.chips.cri.crossbar import Crossbar
 from neurojax.chips.cri.neuron import Neuron, membrane, with_membrane
 from neurojax.chips.cri.noise import main_noise
 from neurojax.chips.cri.synapse import stored
-from tests.conformance._result import Result, attempt, compare
+from tests.conformance import _cri_converter as converter, _cri_network as network
+from tests.conformance._result import QUICK, Result, attempt, compare
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -52,6 +54,11 @@ def _group(file: str) -> str:
 
 def _case(path: Path, about: Mapping[str, Any]) -> Iterator[Result]:
     group = _group(path.name)
+    if group not in GROUPS and path.suffix == ".json":
+        yield from converted(path.stem, json.loads(path.read_text(encoding="utf-8")), path.parent)
+        return
+    if group not in GROUPS and path.with_suffix(".json").exists():
+        return  # the arrays of a converted network
     if group not in GROUPS:
         why = "recordings of this kind are not compared yet"
         yield Result(group, path.name, False, 0.0, expectation=why, covered=False)
@@ -91,13 +98,18 @@ def simulated(arrays: Arrays, order: str) -> tuple[np.ndarray, np.ndarray]:
         order=order,
     )
     chip = Crossbar(arrays["W_axon"], arrays.get("W_rec"), neuron=neuron)
-    network = nj.Sequential((chip.axons,), chip=chip)
-    state = network.init(1)
+    layers = nj.Sequential((chip.axons,), chip=chip)
+    state = layers.init(1)
     if "V0" in arrays:
         first = with_membrane(state.layers["chip"], arrays["V0"])
         state = eqx.tree_at(lambda s: s.layers["chip"], state, first)
     x = jnp.asarray(arrays["X"], jnp.float32)[:, None]
-    out = nj.simulate(network, x, state=state, probes=["chip.high", "chip.low"])
+
+    @ft.partial(jax.jit, compiler_options=QUICK)
+    def run(state: Any, x: jax.Array) -> nj.Run:
+        return nj.simulate(layers, x, state=state, probes=["chip.high", "chip.low"])
+
+    out = run(state, x)
     v = membrane(_wide.Wide(out["chip.high"], out["chip.low"]))
     return v[:, 0], np.asarray(out.outputs)[:, 0]
 
@@ -115,10 +127,11 @@ def weights(name: str, about: Mapping[str, Any]) -> Iterator[Result]:
 def noise_statistics(name: str, about: Mapping[str, Any]) -> Iterator[Result]:
     """Range, mean and spread of the simulator's noise, against those of all its 2^17 draws."""
     draws = jnp.arange(-(1 << 16), 1 << 16)
-    for shift, recorded in about["noise_by_shift"].items():
-        values = _wide.to_integers(main_noise(draws, int(shift))).astype(np.float64)
-        # Means of n draws spread by std / sqrt(n); five of that are never seen.
+    shifts = jnp.array([int(shift) for shift in about["noise_by_shift"]])
+    noise = _wide.to_integers(main_noise(draws, shifts[:, None])).astype(np.float64)
+    for (shift, recorded), values in zip(about["noise_by_shift"].items(), noise, strict=True):
         spread = values.std()
+        # Means of n draws spread by std / sqrt(n); five of that are never seen.
         near = 5 * spread / np.sqrt(about["n"])
         # The most extreme of n draws: a draw misses the outermost 1e-4 of them all once in e^20.
         ends = 1e-4 * (values.max() - values.min())
@@ -134,9 +147,26 @@ def noise_statistics(name: str, about: Mapping[str, Any]) -> Iterator[Result]:
         yield Result("noise", f"{name} shift {shift}", not wrong, 0.0, wrong)
 
 
+def converted(name: str, about: Mapping[str, Any], directory: Path) -> Iterator[Result]:
+    """What the converter made of a network, and how that ran; the arrays are in another file."""
+    if "converter_2023" in about:
+        yield from network.older(name, about)
+        return
+    if "axons" not in about:
+        why = "recordings of this kind are not compared yet"
+        yield Result("converter", name, False, 0.0, expectation=why, covered=False)
+        return
+    with np.load(directory / f"{name}.npz") as file:
+        arrays = {key: file[key] for key in file.files}
+    yield from network.network(name, about, arrays)
+    yield from converter.conversion(name, about, arrays)
+
+
 GROUPS: dict[str, Callable[[str, Any], Iterator[Result]]] = {
     r"sim_.*\.npz": simulator,
     r"weights.*\.json": weights,
     r"noise_stats.*\.json": noise_statistics,
+    r"quantise.*\.npz": converter.quantised,
+    r"bn_fold.*\.npz": converter.folded,
 }
 """What compares the files whose names match; the first that fits."""
