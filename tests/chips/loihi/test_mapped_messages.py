@@ -64,8 +64,8 @@ def test_a_network_of_slayer_is_mapped_without_any_error(recorded, tmp_path):
     assert counts["blocks.3.neuron"] == {"beyond": 0, "of": 4 * x.shape[0] * x.shape[1]}
 
 
-def test_sums_of_wide_messages_are_exact():
-    """Messages of 20 bits and mantissas of 8: sums leave the 24 bits of float32."""
+def test_sums_of_wide_messages_are_rounded_once():
+    """Messages of 20 bits and mantissas of 8: beyond 24 bits the chip's registers end, too."""
     rng = np.random.default_rng(0)
     net = nj.Sequential(
         (6, 10, 10),
@@ -86,7 +86,8 @@ def test_sums_of_wide_messages_are_exact():
     np.testing.assert_array_equal(found["conv"], sums.astype(np.float32))
     state = found.state.layers["out"]
     total = np.asarray(state.v, np.float64) + np.asarray(state.low, np.float64)
-    np.testing.assert_allclose(total, expected[-1], rtol=1e-7)
+    np.testing.assert_allclose(total, expected[-1], rtol=1e-6)
+    assert overflow(mapped, jnp.asarray(x, jnp.float32))["out"]["beyond"] > 0
 
 
 def test_branches_scales_and_gradients():
