@@ -83,7 +83,8 @@ class CRI_Converter:
     Attributes:
         axon_dict, neuron_dict, output_neurons: The network, as `CRINetwork` takes it.
         network: The same as a `CRINetwork`.
-        mapped: The same as layers, see `neurojax.chips.cri.mapping.map`; `mapped.report()`.
+        mapped: The same as layers, see `neurojax.chips.cri.mapping.map` (with sums="unlimited");
+            `mapped.report()`.
         bias_dict: For each layer the numbers of its bias axons, `(first, end)`, or (-1, -1).
         snn_layers: Populations on the way from input to output.
         total_axonSyn, total_neuronSyn, max_fan: Synapses, and the most that a source has.
@@ -167,7 +168,7 @@ class CRI_Converter:
             network = from_torch(part, input_shape=self.input_shape)
             self.layer_index = len(models.leaves(model))
         network, scale = self._on_grid(fold_batch_norm(network))
-        self.mapped = map_network(network, scale=scale)
+        self.mapped = map_network(network, scale=scale, sums="unlimited")
         self._network = describe_network(self.mapped, compat=self.compat)
         unrolled = unroll(self.mapped)
         self.axon_dict = self._network.axons

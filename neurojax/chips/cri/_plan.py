@@ -233,6 +233,14 @@ class _Reader:
             if late is None:
                 return None
             aligned.append(late)
+        if len({signal.at for signal in aligned}) < len(aligned):
+            self._refuse(
+                name,
+                f"'{aligned[0].at}' added to itself",
+                "there is one synapse between two neurons",
+                "use a Scale by 2",
+            )
+            return None
         same = len({signal.factor for signal in aligned}) == 1
         if same and all(signal.open for signal in aligned):
             most = sum(signal.most for signal in aligned)
@@ -257,20 +265,15 @@ class _Reader:
 
     def _wait(self, name: str, signal: Signal, depth: int) -> Signal | None:
         """The signal, delayed by relays where it is single spikes."""
-        path = [signal.at]
-        while path[0] not in self.points:
-            edges = [edge for edge in self.plan.edges if edge.target == path[0]]
-            if len(edges) != 1 or sum(e.source == path[0] for e in self.plan.edges) > 1:
-                self._refuse(
-                    name,
-                    f"'{signal.at}' has passed {signal.depth} populations, what it meets {depth}",
-                    "spikes take one step from population to population",
-                    "put as many populations in both branches",
-                )
-                return None
-            if len(path) > 1 and sum(e.source == path[0] for e in self.plan.edges) != 1:
-                return None
-            path.insert(0, edges[0].source)
+        path = self._path(signal)
+        if path is None:
+            self._refuse(
+                name,
+                f"'{signal.at}' has passed {signal.depth} populations, what it meets {depth}",
+                "spikes take one step from population to population",
+                "put as many populations in both branches",
+            )
+            return None
         point, *behind = path
         last = point
         for _ in range(depth - signal.depth):
@@ -278,18 +281,34 @@ class _Reader:
             last = self._new(f"{point}_relay", Gate(), link)
             self.points.add(last)
             self.plan.relays += 1
-        if not behind:
+        if signal.open:
+            # Pools and the like are done again, because others may take what is not late.
+            for at in behind:
+                last = self._new(f"{at}_late", self.plan.layers[at], last)
             return signal._replace(at=last, depth=depth)
         self.plan.edges[self.plan.edges.index(Edge(point, behind[0]))] = Edge(last, behind[0])
-        late = depth - signal.depth
         for at in behind:
             layer = self.plan.layers[at]
             if isinstance(layer, Bias):
-                self.plan.layers[at] = layer._replace(start=layer.start + late)
+                self.plan.layers[at] = Bias(layer.of, layer.start + depth - signal.depth)
         for known, other in self.plan.signals.items():
             if other is not None and other.at in behind:
                 self.plan.signals[known] = other._replace(depth=depth)
         return signal._replace(depth=depth)
+
+    def _path(self, signal: Signal) -> list[str] | None:
+        """The way of a signal from where it is single spikes; None if it can't be delayed.
+
+        Synapses are delayed by what is in front of them, so nothing else may take what they give.
+        """
+        path = [signal.at]
+        while path[0] not in self.points:
+            into = [edge.source for edge in self.plan.edges if edge.target == path[0]]
+            takers = sum(edge.source == path[0] for edge in self.plan.edges)
+            if len(into) != 1 or (not signal.open and takers > (len(path) > 1)):
+                return None
+            path.insert(0, into[0])
+        return path
 
     def _two_factors(self, name: str) -> None:
         self._refuse(
@@ -318,6 +337,15 @@ class _Reader:
         return Signal(at, signal.depth + 1)
 
     def _weights(self, name: str, layer: Any, signal: Signal, ats: list[str]) -> Signal | None:
+        links = [key for key in signal.parts or () if isinstance(self.plan.layers[key], Link)]
+        if links:
+            self._refuse(
+                name,
+                f"a sum of spikes with several factors in front of it ({', '.join(links)})",
+                "spikes that are added in front of weights have one factor",
+                "average or scale all of them, or none",
+            )
+            return None
         if not signal.open:
             self._refuse(
                 name,

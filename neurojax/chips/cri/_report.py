@@ -10,6 +10,7 @@ from neurojax._layer import Constant
 from neurojax._table import shape_text
 from neurojax.chips._mapped import MappedNetwork, Report
 from neurojax.chips.cri._links import OneToOne
+from neurojax.chips.cri._wide import Wide, to_integers
 from neurojax.chips.cri.neuron import Neuron
 from neurojax.chips.cri.synapse import Synapse
 
@@ -126,6 +127,8 @@ def _neuron_row(origin: Origin, neuron: Neuron, shape: tuple[int, ...]) -> dict[
 
 
 def _span(values: Any) -> str:
+    if isinstance(values, Wide):
+        values = to_integers(values)
     if isinstance(values, Constant | int | float):
         return f"{values:.0f}"
     low, high = float(np.min(values)), float(np.max(values))

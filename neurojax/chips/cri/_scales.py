@@ -14,14 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurojax.chips._mapped import Problem
-from neurojax.chips.cri._plan import Bias, Link, Part, Plan, Population
-from neurojax.chips.cri.spec import WEIGHT_BITS
+from neurojax.chips.cri._plan import Link, Part, Plan, Population
+from neurojax.chips.cri.spec import MEMBRANE_BITS, WEIGHT_BITS
 from neurojax.fixed_point import integer_range
 
 SMALLEST_WEIGHT, LARGEST_WEIGHT = integer_range(WEIGHT_BITS)
 EXACT = 2**24
 """Largest integer up to which floats hold all of them."""
 
+LARGEST_THRESHOLD = 2 ** (MEMBRANE_BITS - 1) - 1
 FINEST_GRID = 30
 SNAP = 1e-9
 """Part of a threshold by which rounding of its factors may have moved it off an integer."""
@@ -55,9 +56,18 @@ def choose(
     scale: float | Mapping[str, float] | None,
     *,
     strict: bool,
+    unlimited: bool,
     problems: list[Problem],
 ) -> tuple[dict[str, Scale], dict[str, Held]]:
-    """Scales of the populations and integers of the synapses, by name."""
+    """Scales of the populations and integers of the synapses, by name.
+
+    Args:
+        plan: The mapped network without numbers.
+        scale: Steps per unit, for all populations or by name; None: chosen.
+        strict: Neurons fire at V > theta.
+        unlimited: Sums may be larger than floats hold exactly.
+        problems: Gets what is impossible.
+    """
     scales: dict[str, Scale] = {}
     held: dict[str, Held] = {}
     for group in _groups(plan):
@@ -75,7 +85,8 @@ def choose(
             )
             for population in group
         }
-        steps, limit = _steps(group, parts, values, base, worst, given)
+        sums = {} if unlimited else worst
+        steps, limit = _steps(group, parts, values, base, sums, given)
         for key, (weight, bias) in values.items():
             held[key] = _round(weight, bias, steps, steps / base)
         for population in group:
@@ -83,14 +94,15 @@ def choose(
             most = worst[population.name] * steps
             name = population.name
             scales[name] = Scale(name, steps / base, theta, error, limit, most)
-            if most > EXACT:
+            if most > EXACT and not unlimited:
                 problems.append(_too_large(name, most, steps / base))
-            if np.any(theta > EXACT):
+            largest = EXACT if "theta" in population.wanted.arrays else LARGEST_THRESHOLD
+            if np.any(theta > largest):
                 problems.append(
                     Problem(
                         name,
                         f"a threshold of {theta.max():.3g} weight steps",
-                        f"thresholds up to {EXACT:,} are exact",
+                        f"thresholds are at most {largest:,}",
                         "lower the threshold, or map with a smaller scale",
                     )
                 )
@@ -268,15 +280,7 @@ def _too_large(name: str, most: float, scale: float) -> Problem:
     return Problem(
         name,
         f"sums of up to {most:,.0f} weight steps in one step",
-        f"sums up to {EXACT:,} are exact here (describe_network + crossbar() have no limit)",
-        f"map with a scale of {scale * EXACT / most:.4g} or less",
+        f"sums up to {EXACT:,} are exact in layers",
+        f"map with a scale of {scale * EXACT / most:.4g} or less, or with sums='unlimited' and "
+        "compute with describe_network(mapped), which has no such limit",
     )
-
-
-def bias_of(plan: Plan, key: str, held: Mapping[str, Held]) -> np.ndarray:
-    """The integers of bias axons."""
-    layer = plan.layers[key]
-    assert isinstance(layer, Bias)
-    bias = held[layer.of].bias
-    assert bias is not None
-    return bias

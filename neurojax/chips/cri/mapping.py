@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -38,12 +38,15 @@ from neurojax.layers.batch_norm import BatchNorm
 from neurojax.layers.fold import fold_batch_norm
 from neurojax.surrogate import Surrogate
 
+SUMS = ("exact", "unlimited")
+
 
 def map(
     network: Network,
     *,
     scale: float | Mapping[str, float] | None = None,
     strict: bool = True,
+    sums: Literal["exact", "unlimited"] = "exact",
     surrogate: Surrogate | None = None,
     device: CRISpec | None = None,
 ) -> MappedNetwork:
@@ -56,6 +59,9 @@ def map(
             (integers, say) stay exact; others get the largest scale that 16 bits allow.
         strict: Neurons fire at V > theta, as the chip does. False: at V >= theta, as hs_api's main
             simulator does, which differs only where thresholds are subtracted.
+        sums: "exact": scales keep the sums of a step within 2^24, which layers compute exactly.
+            "unlimited": as the chip, whose sums have 35 bits; layers round larger ones to floats,
+            the engines of `describe_network` do not.
         surrogate: Derivative of the spikes, of the membrane in weight steps. Default: that of each
             population, scaled with it.
         device: The machine; default: `spec()`.
@@ -82,11 +88,15 @@ def map(
     """
     check_network("cri.map", network)
     _check_scale(network, scale)
+    if sums not in SUMS:
+        raise ValueError(f"cri.map: sums is {sums!r}; it must be in {SUMS}")
     chip = spec() if device is None else device
     problems: list[Problem] = []
     folded = _fold(network, problems)
     plan = read(folded, problems)
-    scales, held = _scales.choose(plan, scale, strict=strict, problems=problems)
+    scales, held = _scales.choose(
+        plan, scale, strict=strict, unlimited=sums == "unlimited", problems=problems
+    )
     problems.extend(_refractory(plan, chip))
     if not problems and not plan.populations:
         problems.append(
@@ -265,6 +275,11 @@ def _origins(
             for key in population.parts
         )
         notes = list(want.notes)
+        if scale.worst > _scales.EXACT:
+            notes.append(
+                f"'{population.name}': sums of up to {scale.worst:,.0f}, of which layers compute "
+                f"those up to {_scales.EXACT:,} exactly, and describe_network all"
+            )
         if strict and want.reset == "subtract" and not want.strict:
             notes.append(
                 f"'{population.name}': fires at V > theta and subtracts theta, where the network "

@@ -1,5 +1,7 @@
 """Networks on CRI: every frame against recursions in NumPy and torch, scales, refusals, reports."""
 
+import itertools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -132,6 +134,42 @@ def test_branches_wait_for_each_other():
     assert "relays" in str(mapped.report())
 
 
+def test_a_pool_in_front_of_a_residual_block():
+    """What skips the block is late; what enters it is not."""
+    rng = np.random.default_rng(4)
+    w1, w2 = whole(rng, 2, 2, 3, 3), whole(rng, 3, 2 * 2 * 2)
+    neuron = lambda t: nj.IAF(threshold=t, reset="zero")  # noqa: E731
+    layers = {
+        "in": nj.Conv2d.from_weights(np.full((2, 1, 1, 1), 2, np.float32)),
+        "first": neuron(2.0),
+        "mean": nj.AvgPool2d(2),
+        "conv": nj.Conv2d.from_weights(w1, padding=1),
+        "second": neuron(2.0),
+        "sum": nj.Add(),
+        "flat": nj.Flatten(),
+        "fc": nj.Linear.from_weights(w2),
+        "out": neuron(3.0),
+    }
+    chain = ["input", "in", "first", "mean", "conv", "second", "sum", "flat", "fc", "out"]
+    edges = [*itertools.pairwise(chain), ("mean", "sum")]
+    with pytest.raises(MappingError, match="several factors"):
+        map_network(nj.Network(layers, edges, inputs=(1, 4, 4)))
+    layers["mean"] = nj.SumPool2d(2)
+    mapped = map_network(nj.Network(layers, edges, inputs=(1, 4, 4)))
+    cells = [Cells(t) for t in (2.0, 2.0, 3.0)]
+
+    def step(x):
+        x = 4 * F.avg_pool2d(cells[0](2 * x.expand(-1, 2, -1, -1)), 2)
+        x = x + cells[1](F.conv2d(x, tensor(w1), padding=1))
+        return cells[2](F.linear(x.flatten(1), tensor(w2)))
+
+    x = spikes(rng, 8, 2, 1, 4, 4)
+    wanted = frames(step, x)
+    assert 0.05 < wanted.mean() < 0.95
+    np.testing.assert_array_equal(run(mapped, x), wanted)
+    assert "mean_late" in mapped.network.names
+
+
 def test_leak_and_refractory_period():
     """Membranes that halve: multiples of 2^steps stay whole, so that the chip never rounds."""
     rng = np.random.default_rng(2)
@@ -196,6 +234,9 @@ def test_thresholds():
     subtracting = map_network(simple([[2.0]], nj.IAF(threshold=3.0)))
     assert subtracting.network["n"].theta == 3
     assert "differs in ties" in str(subtracting.report())
+    by_tau = nj.LIF(tau=jnp.array([2.0, 4.0]), method="euler", normalize_input=True, reset="zero")
+    mapped = map_network(simple(np.ones((2, 1)), by_tau))
+    assert (mapped.report().rows[0]["theta"], mapped.report().rows[0]["leak"]) == ("1..3", "1..2")
     each = map_network(
         simple(np.ones((2, 1)), nj.IAF(threshold=jnp.array([1.0, 2.0]), reset="zero"))
     )
@@ -305,8 +346,10 @@ def test_everything_that_is_refused():
     for words, wrong in refused.items():
         with pytest.raises(MappingError, match=words):
             map_network(wrong)
-    with pytest.raises(MappingError, match="exact here"):
-        map_network(simple(np.full((1, 1100), 1.0)), scale=30000)
+    large = simple(np.full((1, 1100), 1.0))
+    with pytest.raises(MappingError, match="sums='unlimited'"):
+        map_network(large, scale=30000)
+    assert "33,000,000" in str(map_network(large, scale=30000, sums="unlimited").report())
     with pytest.raises(TypeError, match="from_torch"):
         map_network(torch.nn.Linear(2, 2))
 
