@@ -250,6 +250,8 @@ class _Reader:
             return self.pool(name, layer, flow)
         if isinstance(layer, Scale):
             return self.scale(name, layer, flow)
+        if isinstance(layer, AxonalDelay):
+            layer = layer.whole()
         if isinstance(layer, Delay):
             return self.delay(name, layer, flow)
         if isinstance(layer, Flatten | Reshape):
