@@ -12,6 +12,7 @@ from neurojax.chips.loihi.adaptive_resonator import (
 )
 from neurojax.chips.loihi.alif import ALIF as ALIF, ALIFState as ALIFState
 from neurojax.chips.loihi.atrlif import ATRLIF as ATRLIF, ATRLIFState as ATRLIFState
+from neurojax.chips.loihi.axonal_delay import AxonalDelay as AxonalDelay
 from neurojax.chips.loihi.complex_synapse import ComplexSynapse as ComplexSynapse
 from neurojax.chips.loihi.cuba import CUBA as CUBA, CUBAState as CUBAState
 from neurojax.chips.loihi.delay_dense import DelayDense as DelayDense

@@ -29,6 +29,7 @@ from neurojax.chips.loihi._lowering import (
     why_not_into_kernel,
 )
 from neurojax.chips.loihi._neuron import AbstractNeuron
+from neurojax.chips.loihi.axonal_delay import AxonalDelay
 from neurojax.chips.loihi.complex_synapse import ComplexSynapse
 from neurojax.chips.loihi.cuba import CUBA
 from neurojax.chips.loihi.float import FloatLIF
