@@ -23,6 +23,9 @@ SIZES = (4, 8, 16, 32, 64, 128, 256)
 _OVERHEAD = 64
 """What a turn for one block costs besides its synapses, in synapses; measured on a CPU."""
 
+_LARGEST_GROWTH = 1.5
+"""Of a table by what blocks leave empty, unless even the smallest leave more."""
+
 _ROWS_AT_ONCE = 1 << 14
 
 _WORD = 32
@@ -41,9 +44,12 @@ class Blocks(NamedTuple):
 
 
 def cut(rows: Rows, neurons: int) -> Blocks:
-    """Blocks of the size that costs least for these rows."""
+    """Blocks of the size that costs the least time, among those that waste little memory."""
     lengths = rows.lengths
-    size = min(SIZES, key=lambda size: int(np.sum(-(-lengths // size))) * (size + _OVERHEAD))
+    blocks = {size: int(np.sum(-(-lengths // size))) for size in SIZES}
+    room = _LARGEST_GROWTH * int(lengths.sum())
+    fitting = [size for size in SIZES if blocks[size] * size <= room] or SIZES[:1]
+    size = min(fitting, key=lambda size: blocks[size] * (size + _OVERHEAD))
     counts = -(-lengths // size)
     first = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     if first[-1] * size >= 1 << 31:

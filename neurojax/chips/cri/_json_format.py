@@ -57,8 +57,9 @@ def encode(
 
 
 def _encode_model(model: NeuronModel) -> dict[str, Any]:
-    fields = {"model": model.code} | {name: getattr(model, name) for name in _ALWAYS}
-    return fields | {name: value for name in _NEWER if (value := getattr(model, name))}
+    fields = {"model": model.code} | {name: int(getattr(model, name)) for name in _ALWAYS}
+    newer = {name: getattr(model, name) for name in _NEWER}
+    return fields | {n: v if isinstance(v, bool) else int(v) for n, v in newer.items() if v}
 
 
 def encode_key(key: Any) -> Any:

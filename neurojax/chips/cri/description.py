@@ -79,8 +79,8 @@ class CRINetwork:
 
     def __init__(
         self,
-        axons: Mapping[Key, Any],
-        connections: Mapping[Key, Any],
+        axons: Mapping[Any, Any],
+        connections: Mapping[Any, Any],
         outputs: Iterable[Key],
         *,
         config: Mapping[str, Any] | None = None,

@@ -355,6 +355,10 @@ def test_strings_are_written_as_hs_api_users_know_them(tmp_path: Path) -> None:
         "syn": [["b", 12]], "model": 2, "threshold": 10, "shift": -17, "leak": 63,
     }  # fmt: skip
     assert CRINetwork.load(tmp_path / "net.json") == network
+    numpy = LIF_neuron(np.int64(7), np.int32(-17), 3.0, refractory_max=np.uint8(2))
+    other = CRINetwork({"i": [("n", np.int16(3))]}, {"n": ([], numpy)}, ["n"])
+    other.save(tmp_path / "net.json")
+    assert CRINetwork.load(tmp_path / "net.json") == other
     assert [path.name for path in tmp_path.iterdir()] == ["net.json"]
     with pytest.raises(TypeError, match="can't be written to JSON"):
         CRINetwork({"i": []}, {object: ([], LIF)}, []).to_dict()
