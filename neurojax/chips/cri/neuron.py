@@ -48,7 +48,7 @@ from neurojax.chips.cri.spec import (
     THRESHOLD_BITS,
 )
 from neurojax.fixed_point import _derivative_of
-from neurojax.surrogate import ATan, Surrogate
+from neurojax.surrogate import ATan, Surrogate, spike
 
 ORDERS = ("hardware", "main", "dev")
 RESETS = ("zero", "subtract")
@@ -337,7 +337,7 @@ class Neuron(Layer):
     def noise_form(self) -> str | None:
         """`"hardware"`, `"main"`, or None if there is no noise."""
         form = self.noise or ("main" if self.order == "main" else "hardware")
-        if self.order == "dev":
+        if self.order == "dev" or (self.order == "hardware" and self._is("LIF") is False):
             return None
         if eqx.is_array(self.shift):
             return form
@@ -409,9 +409,13 @@ class Neuron(Layer):
             fires &= refractory == 0
             waiting = jnp.asarray(self.refractory, jnp.int32)
             refractory = jnp.where(fires, waiting, jnp.maximum(refractory - 1, 0))
-        soft = self._surrogate_spikes(v, smooth_theta, state.refractory)
+        above = v - smooth_theta
+        # For its derivative: the float of a membrane beyond 2^24 may be on the wrong side.
+        soft = spike(above, self.surrogate, threshold=smooth_theta, strict=self.fires_above)
+        if state.refractory is not None:
+            soft = jnp.where(state.refractory == 0, soft, 0)
         spikes = _derivative_of(soft, fires.astype(jnp.float32))
-        exact, v = self._after(exact, v, fires, spikes, theta, smooth_theta, xi)
+        exact, v = self._after(exact, v, fires, spikes, theta, above, xi)
         silent = None if refractory is None else refractory > 0
         return Fired(v, exact, refractory, silent, over, state), spikes.astype(dtype)
 
@@ -449,18 +453,12 @@ class Neuron(Layer):
         if isinstance(theta, float):
             number = math.floor(theta) if above else math.ceil(theta)
             return _wide.from_integer(number), jnp.float32(theta)
+        theta = theta.astype(jnp.float32)
         whole = lax.stop_gradient(jnp.floor(theta) if above else jnp.ceil(theta))
-        return _wide.from_float(whole), theta.astype(jnp.float32)
-
-    def _surrogate_spikes(self, v: Array, theta: Any, refractory: Array | None) -> Array:
-        """Something whose derivative is that of the spikes."""
-        u = v - theta
-        slope = self.surrogate.derivative(lax.stop_gradient(u), lax.stop_gradient(theta))
-        slope = lax.stop_gradient(slope)
-        return slope * u if refractory is None else jnp.where(refractory == 0, slope * u, 0)
+        return _wide.from_float(whole), theta
 
     def _after(
-        self, exact: Wide, v: Array, fires: Array, spikes: Array, theta: Wide, smooth: Any, xi: Any
+        self, exact: Wide, v: Array, fires: Array, spikes: Array, theta: Wide, above: Array, xi: Any
     ) -> tuple[Wide, Array]:
         """The membrane after reset, leak and noise: the number, and its real-valued twin."""
         main = self.order == "main"
@@ -474,13 +472,13 @@ class Neuron(Layer):
         quiet = select(leaks, quiet, select(clears, _zero(exact), exact))
         keep = jnp.where(leaks, self._keep(), jnp.where(clears, 0.0, 1.0))
         subtracts = self._subtracts()
-        spent = select(subtracts, _wide.subtract(exact, theta), _zero(exact))
+        less = _wide.subtract(exact, theta)
+        spent = select(subtracts, less, _zero(exact))
         # Both ways that the membrane can go on, so that the spike, which chooses, has its gradient.
         on = _derivative_of(keep * v, _wide.to_float(quiet))
         back: Any = 0.0
         if subtracts is not False:
-            rest = _derivative_of(v - smooth, _wide.to_float(_wide.subtract(exact, theta)))
-            back = jnp.where(subtracts, rest, 0)
+            back = jnp.where(subtracts, _derivative_of(above, _wide.to_float(less)), 0)
         s = lax.stop_gradient(spikes) if self.detach_reset else spikes
         return select(fires, spent, quiet), on + s * (back - on)
 

@@ -34,7 +34,8 @@ LARGEST_FAN_IN = 1 << 16
 
 
 def on_grid(weight: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """The nearest weights of 16 bits, ties to even, limited. Derivative 1."""
+    """The nearest weights of 16 bits, ties to even, limited, in float32. Derivative 1."""
+    weight = weight.astype(jnp.float32)
     return saturate(round_half_even(weight), WEIGHT_BITS, gradient="straight_through")
 
 

@@ -96,7 +96,12 @@ def test_what_needs_a_key():
     assert Neuron(theta=1, shift=-15).needs_key
     assert Neuron(theta=1, shift=np.array([-15, -17])).needs_key
     assert Neuron(theta=1, shift=-17, order="main").needs_key
-    for off in ({"shift": -16}, {"shift": 3, "order": "dev"}, {"shift": -16, "order": "main"}):
+    for off in (
+        {"shift": -16},
+        {"shift": 3, "model": "IF"},
+        {"shift": 3, "order": "dev"},
+        {"shift": -16, "order": "main"},
+    ):
         assert not Neuron(theta=1, **off).needs_key
     given = Neuron(theta=1, shift=0, draws=np.zeros((3, 4), np.int32))
     assert not given.needs_key
