@@ -27,6 +27,7 @@ from neurojax._network import Network, Provenance
 from neurojax._simulate import simulate
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
 from neurojax.chips._surrogate import InSteps
+from neurojax.chips._unchain import unchained
 from neurojax.chips.cri import _scales
 from neurojax.chips.cri._links import BiasAxons, OneToOne
 from neurojax.chips.cri._plan import Bias, Gate, Link, Plan, Population, read
@@ -87,6 +88,7 @@ def map(
         [0. 1. 0. 1.]
     """
     check_network("cri.map", network)
+    network = unchained(network)
     _check_scale(network, scale)
     if sums not in SUMS:
         raise ValueError(f"cri.map: sums is {sums!r}; it must be in {SUMS}")

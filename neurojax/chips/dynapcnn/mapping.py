@@ -21,6 +21,7 @@ from neurojax._layer import Constant
 from neurojax._network import Network
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
 from neurojax.chips._surrogate import InSteps
+from neurojax.chips._unchain import unchained
 from neurojax.chips.dynapcnn._assemble import assemble
 from neurojax.chips.dynapcnn._chain import Block, read
 from neurojax.chips.dynapcnn._checks import (
@@ -102,6 +103,7 @@ def map(
         (10, 4, 3, 3)
     """
     check_network("dynapcnn.map", network)
+    network = unchained(network)
     chip = spec(device)
     options = Options(bias_bits, peer_lower_bound, max_spikes, surrogate)
     problems: list[Problem] = []

@@ -93,6 +93,10 @@ class FloatLIF(Layer):
                 f"{RESET_GRADIENTS}"
             )
 
+    @property
+    def spiking(self) -> bool:
+        return self.vth is not None
+
     def out_shape(self, in_shape: Shape) -> Shape:
         check_shapes(self, in_shape)
         return tuple(in_shape)

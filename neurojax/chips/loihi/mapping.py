@@ -24,6 +24,7 @@ from neurojax._layer import Layer
 from neurojax._network import Network, Provenance
 from neurojax._simulate import simulate
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
+from neurojax.chips._unchain import unchained
 from neurojax.chips.loihi._integers import Choices, Made, map_population
 from neurojax.chips.loihi._messages import check_units
 from neurojax.chips.loihi._reading import SIGMA_DELTA, Reading, read
@@ -99,6 +100,7 @@ def map(
         'LIF du 741, dv 2'
     """
     check_network("loihi.map", network)
+    network = unchained(network)
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(network)):
         raise TypeError(
             "loihi.map is called within jit, grad or vmap, where parameters have no values; map "
