@@ -255,7 +255,7 @@ class _Reader:
                 elif parts[key][:2] == part[:2]:
                     parts[key] = part._replace(after=parts[key].after + part.after)
                 else:
-                    self._two_factors(key)
+                    self.problems.append(two_factors(key))
             ats.append(closed.at)
         return Signal(ats[0], depth, parts=parts), ats
 
@@ -309,14 +309,6 @@ class _Reader:
                 return None
             path.insert(0, into[0])
         return path
-
-    def _two_factors(self, name: str) -> None:
-        self._refuse(
-            name,
-            "its outputs are used with several factors (averages, Scale layers)",
-            "factors go into its weights",
-            "use the layer twice",
-        )
 
     # Layers
 
@@ -418,6 +410,16 @@ class _Reader:
             return signal._replace(factor=signal.factor * factor)
         assert signal.parts is not None
         return signal._replace(parts=_times(signal.parts, factor))
+
+
+def two_factors(name: str) -> Problem:
+    """Synapses whose outputs come to neurons with different factors."""
+    return Problem(
+        name,
+        "its outputs are used with several factors (averages, Scale layers)",
+        "factors go into its weights",
+        "use the layer twice",
+    )
 
 
 def _times(parts: dict[str, Part], factor: float) -> dict[str, Part]:

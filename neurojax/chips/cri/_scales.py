@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurojax.chips._mapped import Problem
-from neurojax.chips.cri._plan import Link, Part, Plan, Population
+from neurojax.chips.cri._plan import Link, Part, Plan, Population, two_factors
 from neurojax.chips.cri.spec import MEMBRANE_BITS, WEIGHT_BITS
 from neurojax.fixed_point import integer_range
 
@@ -151,14 +151,7 @@ def _agree(group: list[Population], problems: list[Problem]) -> bool:
         for key, part in population.parts.items():
             if known.setdefault(key, part)[:2] != part[:2]:
                 wrong = True
-                problems.append(
-                    Problem(
-                        key,
-                        "its outputs are used with several factors (averages, Scale layers)",
-                        "factors go into its weights",
-                        "use the layer twice",
-                    )
-                )
+                problems.append(two_factors(key))
     return not wrong
 
 

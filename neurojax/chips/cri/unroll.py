@@ -285,12 +285,12 @@ def _models(
     make = MODELS[neuron.model]
     models = [
         make(
-            theta,
-            leak=leak if neuron.model == "LIF" else None,
+            limit,
+            leak=shift if neuron.model == "LIF" else None,
             refractory_max=int(np.max(neuron.refractory)),
             soft_reset_en=neuron.reset == "subtract",
         )
-        for theta, leak in kinds.T.tolist()
+        for limit, shift in kinds.T.tolist()
     ]
     return [models[i] for i in number.ravel()]
 
