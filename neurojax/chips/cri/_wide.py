@@ -82,12 +82,6 @@ def add(a: Wide, b: Wide) -> Wide:
     return Wide(a.high + b.high + (low >> LOW_BITS), low & LOW_MASK)
 
 
-def negate(n: Wide) -> Wide:
-    """-n."""
-    low = -n.low
-    return Wide((low >> LOW_BITS) - n.high, low & LOW_MASK)
-
-
 def subtract(a: Wide, b: Wide) -> Wide:
     """a - b, |a - b| < 2^50."""
     low = a.low - b.low
