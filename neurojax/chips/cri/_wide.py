@@ -68,8 +68,8 @@ def from_float(x: Float[Array, "*shape"]) -> Wide:
 
 
 def to_float(n: Wide) -> Float[Array, "*shape"]:
-    """The nearest float32, exact for |n| <= 2^24."""
-    # high 2^20 is exact below 2^44, so the sum is rounded once.
+    """The nearest float32 for |n| < 2^44, exact for |n| <= 2^24."""
+    # high 2^20 is exact so far, and the sum is rounded once.
     return n.high.astype(jnp.float32) * 2.0**LOW_BITS + n.low.astype(jnp.float32)
 
 

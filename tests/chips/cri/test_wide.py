@@ -53,6 +53,7 @@ def test_shifts(a, places, one):
 
 @given(vectors)
 def test_floats(a):
+    a = [limited(n, 44) for n in a]
     x = _wide.from_integers(a)
     nearest = np.array(a, np.int64).astype(np.float32)
     assert np.array_equal(exact(_wide.to_float, x), nearest)
