@@ -328,6 +328,9 @@ class _Reader:
         pairs = rows.sources().astype(np.int64) * len(names) + rows.targets
         if rows.late is not None:
             pairs += rows.late * (len(keys) * len(names))
+        pairs.sort()
+        if not np.any(pairs[1:] == pairs[:-1]):
+            return
         values, counts = np.unique(pairs, return_counts=True)
         for pair, count in zip(values[counts > 1], counts[counts > 1], strict=True):
             pre, post = divmod(int(pair) % (len(keys) * len(names)), len(names))

@@ -266,7 +266,7 @@ class CRINetwork:
             "delayed_weights": self._neuron_rows.part(late=True).dense(count),
         }
         for name, matrix in parts.items():
-            if matrix.min() not in WEIGHTS or matrix.max() not in WEIGHTS:
+            if int(matrix.min()) not in WEIGHTS or int(matrix.max()) not in WEIGHTS:
                 raise ValueError(
                     f"{name}: repeated synapses add up to {matrix.min()}..{matrix.max()}, which 16 "
                     "bits don't hold; use events(), which keeps them apart"
