@@ -23,9 +23,11 @@ def unchained(network: Network) -> Network:
     inside: list[Edge] = []
     for name in network.names:
         layer = network[name]
-        chained = isinstance(layer, Chain)
-        parts = [*(f"{name}.{part}" for part in layer.names[:-1]), name] if chained else [name]
-        layers |= zip(parts, layer.layers if chained else [layer], strict=True)
+        if not isinstance(layer, Chain):
+            layers[name], first[name] = layer, name
+            continue
+        parts = [*(f"{name}.{part}" for part in layer.names[:-1]), name]
+        layers |= zip(parts, layer.layers, strict=True)
         first[name] = parts[0]
         inside += [Edge(a, b) for a, b in itertools.pairwise(parts)]
     outside = [edge._replace(target=first[edge.target]) for edge in network.edges]
