@@ -153,7 +153,7 @@ def sparse(dense: np.ndarray) -> Rows:
     return Rows(starts, where[1], dense[where])
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=7)
 @given(st.integers(0, 2**31), st.sampled_from([1, 40, 4096]))
 def test_rows_of_any_length(seed: int, lanes: int) -> None:
     """No block, one block, many: equal to the product with the matrix."""
