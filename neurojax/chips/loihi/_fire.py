@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from neurojax._recompute import recomputed as recomputed
 from neurojax.fixed_point import _derivative_of
 from neurojax.surrogate import Surrogate, spike
 

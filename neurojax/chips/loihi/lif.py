@@ -32,8 +32,9 @@ from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
+from neurojax._recompute import recomputed
 from neurojax.chips._surrogate import InSteps
-from neurojax.chips.loihi._fire import RESET_GRADIENTS, fires, graded, recomputed, reset
+from neurojax.chips.loihi._fire import RESET_GRADIENTS, fires, graded, reset
 from neurojax.chips.loihi._leak import FULL, check_shapes, leak
 from neurojax.chips.loihi._lines import lif_lines
 from neurojax.chips.loihi.quantise import SCALE
