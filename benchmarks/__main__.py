@@ -1,7 +1,8 @@
 """All benchmarks, one after the other: `python -m benchmarks`, `make bench`."""
 
-from benchmarks import convolution, lif_training, loihi
+from benchmarks import convolution, cri, lif_training, loihi
 
 lif_training.main([])
 convolution.main([])
 loihi.main([])
+cri.main([])

@@ -5,12 +5,15 @@ dictionaries, as hs_api takes them (`CRINetwork`). Both compute the same integer
 that has gradients or on one whose cost follows the spikes.
 """
 
+from neurojax.chips.cri._tables import Rows as Rows
 from neurojax.chips.cri._validate import Finding as Finding, NetworkError as NetworkError
 from neurojax.chips.cri.crossbar import Crossbar as Crossbar
 from neurojax.chips.cri.description import CRINetwork as CRINetwork
 from neurojax.chips.cri.events import (
+    AxonEvents as AxonEvents,
     EventEngine as EventEngine,
     EventRun as EventRun,
+    EventState as EventState,
     axon_events as axon_events,
     simulate_events as simulate_events,
 )
