@@ -60,6 +60,14 @@ class Part(NamedTuple):
     outer: float  # what their bias is multiplied with: factors behind them only
     before: int  # most spikes that one of their inputs counts
     after: int  # most of their outputs that are added up to one behind them
+    overlap: int  # most of their inputs that count one and the same spike
+    spread: int  # most values behind them that one of their inputs gets to
+    sources: frozenset[str]  # where the spikes come from
+
+    @property
+    def ways(self) -> int:
+        """Most weights that add up to one synapse."""
+        return self.overlap * min(self.after, self.spread)
 
 
 class Signal(NamedTuple):
@@ -69,12 +77,23 @@ class Signal(NamedTuple):
     depth: int  # populations that it has passed
     factor: float = 1.0  # open: still to be multiplied with
     most: int = 1  # open: most spikes that one value counts
+    overlap: int = 1  # open: most values that count one and the same spike
+    sources: frozenset[str] = frozenset()  # open: where the spikes come from
     parts: dict[str, Part] | None = None  # closed: the synapses it comes from
 
     @property
     def open(self) -> bool:
         """It is spikes, not yet weighed."""
         return self.parts is None
+
+    def weighed(self, spread: int) -> Part:
+        """Synapses that take an open signal, each input to so many outputs of a channel."""
+        return Part(self.factor, 1.0, self.most, 1, self.overlap, spread, self.sources)
+
+
+def spikes_of(at: str, depth: int) -> Signal:
+    """Of a population or an input."""
+    return Signal(at, depth, sources=frozenset([at]))
 
 
 class Link(NamedTuple):
@@ -130,7 +149,7 @@ class _Reader:
     def read(self) -> Plan:
         plan, network = self.plan, self.network
         for name in network.inputs:
-            plan.signals[name] = Signal(name, 0)
+            plan.signals[name] = spikes_of(name, 0)
         for name in network.names:
             plan.signals[name] = self._layer(name, network[name])
         depths = set()
@@ -243,8 +262,12 @@ class _Reader:
             return None
         same = len({signal.factor for signal in aligned}) == 1
         if same and all(signal.open for signal in aligned):
-            most = sum(signal.most for signal in aligned)
-            return aligned[0]._replace(most=most), [signal.at for signal in aligned]
+            added = aligned[0]._replace(
+                most=sum(signal.most for signal in aligned),
+                overlap=sum(signal.overlap for signal in aligned),
+                sources=frozenset().union(*(signal.sources for signal in aligned)),
+            )
+            return added, [signal.at for signal in aligned]
         parts: dict[str, Part] = {}
         ats = []
         for signal in aligned:
@@ -253,7 +276,10 @@ class _Reader:
                 if key not in parts:
                     parts[key] = part
                 elif parts[key][:2] == part[:2]:
-                    parts[key] = part._replace(after=parts[key].after + part.after)
+                    both = parts[key]
+                    parts[key] = part._replace(
+                        after=both.after + part.after, spread=both.spread + part.spread
+                    )
                 else:
                     self.problems.append(two_factors(key))
             ats.append(closed.at)
@@ -261,7 +287,7 @@ class _Reader:
 
     def _closed(self, name: str, signal: Signal) -> Signal:
         link = self._new(name, Link(), signal.at)
-        return Signal(link, signal.depth, parts={link: Part(signal.factor, 1.0, signal.most, 1)})
+        return Signal(link, signal.depth, parts={link: signal.weighed(1)})
 
     def _wait(self, name: str, signal: Signal, depth: int) -> Signal | None:
         """The signal, delayed by relays where it is single spikes."""
@@ -281,11 +307,12 @@ class _Reader:
             last = self._new(f"{point}_relay", Gate(), link)
             self.points.add(last)
             self.plan.relays += 1
+        point_late = last
         if signal.open:
             # Pools and the like are done again, because others may take what is not late.
             for at in behind:
                 last = self._new(f"{at}_late", self.plan.layers[at], last)
-            return signal._replace(at=last, depth=depth)
+            return signal._replace(at=last, depth=depth, sources=frozenset([point_late]))
         self.plan.edges[self.plan.edges.index(Edge(point, behind[0]))] = Edge(last, behind[0])
         for at in behind:
             layer = self.plan.layers[at]
@@ -294,7 +321,11 @@ class _Reader:
         for known, other in self.plan.signals.items():
             if other is not None and other.at in behind:
                 self.plan.signals[known] = other._replace(depth=depth)
-        return signal._replace(depth=depth)
+        parts = {
+            key: part._replace(sources=frozenset([point_late]))
+            for key, part in (signal.parts or {}).items()
+        }
+        return signal._replace(depth=depth, parts=parts)
 
     def _path(self, signal: Signal) -> list[str] | None:
         """The way of a signal from where it is single spikes; None if it can't be delayed.
@@ -326,7 +357,7 @@ class _Reader:
         self.plan.populations.append(population)
         at = self._add(name, population, *ats)
         self.points.add(at)
-        return Signal(at, signal.depth + 1)
+        return spikes_of(at, signal.depth + 1)
 
     def _weights(self, name: str, layer: Any, signal: Signal, ats: list[str]) -> Signal | None:
         links = [key for key in signal.parts or () if isinstance(self.plan.layers[key], Link)]
@@ -347,7 +378,7 @@ class _Reader:
             )
             return None
         at = self._add(name, layer, *ats)
-        parts = {at: Part(signal.factor, 1.0, signal.most, 1)}
+        parts = {at: signal.weighed(math.prod(getattr(layer, "kernel_size", ())))}
         if layer.bias is not None:
             at = self._new(f"{name}_bias", Bias(at, signal.depth), at)
         return Signal(at, signal.depth, parts=parts)
@@ -371,11 +402,19 @@ class _Reader:
         kind = SumPool1d if len(pool.kernel_size) == 1 else SumPool2d
         summed = kind(pool.kernel_size, stride=pool.stride, padding=pool.padding)
         at = self._add(name, summed, *ats)
+        windows = math.prod(
+            -(-size // step) for size, step in zip(pool.kernel_size, pool.stride, strict=True)
+        )
         if signal.open:
-            return signal._replace(at=at, factor=signal.factor * factor, most=signal.most * taps)
+            return signal._replace(
+                at=at,
+                factor=signal.factor * factor,
+                most=signal.most * taps,
+                overlap=signal.overlap * windows,
+            )
         assert signal.parts is not None
         parts = {
-            key: part._replace(after=part.after * taps)
+            key: part._replace(after=part.after * taps, spread=part.spread * windows)
             for key, part in _times(signal.parts, factor).items()
         }
         return signal._replace(at=at, parts=parts)
@@ -394,7 +433,7 @@ class _Reader:
         link = self._new(f"{name}_in", Link(), *ats)
         at = self._add(name, Gate(), self._new(f"{name}_any", summed, link))
         self.points.add(at)
-        return Signal(at, signal.depth + 1)
+        return spikes_of(at, signal.depth + 1)
 
     def _scaled(self, name: str, scale: Scale, signal: Signal) -> Signal:
         factors = np.unique(np.asarray(scale.factor, np.float64))

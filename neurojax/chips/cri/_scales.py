@@ -25,7 +25,7 @@ EXACT = 2**24
 LARGEST_THRESHOLD = 2 ** (MEMBRANE_BITS - 1) - 1
 FINEST_GRID = 30
 SNAP = 1e-9
-"""Part of a threshold by which rounding of its factors may have moved it off an integer."""
+"""Part of a number by which rounding of its factors may have moved it off an integer."""
 
 
 class Held(NamedTuple):
@@ -75,7 +75,9 @@ def choose(
         if not _agree(group, problems):
             continue
         parts = {key: part for population in group for key, part in population.parts.items()}
-        base = max((abs(part.factor) for part in parts.values()), default=1.0) or 1.0
+        # The smallest factor is the unit, so that averages leave whole numbers whole.
+        factors = [abs(part.factor) for part in parts.values() if part.factor]
+        base = min(factors, default=1.0)
         values = {key: _values(plan, key, part, base) for key, part in parts.items()}
         if _not_finite(values, problems):
             continue
@@ -159,11 +161,11 @@ def _values(plan: Plan, key: str, part: Part, base: float) -> tuple[np.ndarray, 
     """Weights and bias, with their factors relative to the group's."""
     layer = plan.layers[key]
     if isinstance(layer, Link):
-        return np.asarray(part.factor / base), None
-    weight = np.asarray(layer.weight, np.float64) * (part.factor / base)
+        return np.asarray(_snapped(part.factor / base)), None
+    weight = np.asarray(layer.weight, np.float64) * _snapped(part.factor / base)
     if layer.bias is None:
         return weight, None
-    return weight, np.asarray(layer.bias, np.float64) * (part.outer / base)
+    return weight, np.asarray(layer.bias, np.float64) * _snapped(part.outer / base)
 
 
 def _not_finite(values: Mapping[str, Any], problems: list[Problem]) -> bool:
@@ -204,20 +206,13 @@ def _steps(
     """Steps per unit times `base`, and what limited them."""
     if given is not None:
         return given * base, "given"
-    held, on_grid = math.inf, []
-    for key, pair in values.items():
-        for array in pair:
-            if array is not None:
-                on_grid.append(array)
-                # So many weights may add up in one synapse, each of them rounded.
-                share = LARGEST_WEIGHT // parts[key].after
-                held = min(held, share / max(float(np.abs(array).max()), 1e-300))
+    on_grid = [array for pair in values.values() for array in pair if array is not None]
     for population in group:
         if population.wanted.reset == "subtract":
-            on_grid.append(population.wanted.threshold / base)
+            on_grid.append(_snapped(population.wanted.threshold / base))
     threshold = max(float(p.wanted.threshold.max()) for p in group) / base
     limits = {
-        "16-bit weights": held,
+        "16-bit weights": min(_fits(population, values) for population in group),
         "exact sums": EXACT / max([*worst.values(), 1e-300]),
         "exact thresholds": EXACT / threshold,
     }
@@ -228,6 +223,29 @@ def _steps(
         if all(np.array_equal(x * 2.0**places, np.rint(x * 2.0**places)) for x in on_grid):
             return 2.0**places, "nothing: exact"
     return limits[limit], limit
+
+
+def _fits(
+    population: Population, values: Mapping[str, tuple[np.ndarray, np.ndarray | None]]
+) -> float:
+    """Largest scale at which every synapse of a population has 16 bits.
+
+    Windows that overlap, and branches from one source, put several weights into one synapse.
+    """
+    ways: dict[str, int] = {}
+    sums: dict[str, float] = {}
+    for key, part in population.parts.items():
+        weight, bias = values[key]
+        parts = [(source, part.ways, weight) for source in part.sources]
+        parts += [] if bias is None else [(f"bias of {key}", part.after, bias)]
+        for source, many, array in parts:
+            ways[source] = ways.get(source, 0) + many
+            sums[source] = sums.get(source, 0.0) + many * float(np.abs(array).max())
+    # Each of several is rounded, by half a step at most.
+    return min(
+        (LARGEST_WEIGHT - (ways[key] // 2 if ways[key] > 1 else 0)) / max(sums[key], 1e-300)
+        for key in sums
+    )
 
 
 def _round(weight: np.ndarray, bias: np.ndarray | None, steps: float, unit: float) -> Held:
@@ -259,14 +277,19 @@ def _theta(population: Population, steps: float, strict: bool) -> tuple[np.ndarr
     the same number.
     """
     want = population.wanted
-    exact = want.threshold * steps
+    exact = _snapped(want.threshold * steps)
     near = np.rint(exact)
-    exact = np.where(np.abs(exact - near) <= SNAP * np.abs(exact), near, exact)
     if want.reset == "subtract":
         return near, float(np.max(np.abs(near - want.threshold * steps) / exact))
     if strict:
         return np.floor(exact) if want.strict else np.ceil(exact) - 1, 0.0
     return np.floor(exact) + 1 if want.strict else np.ceil(exact), 0.0
+
+
+def _snapped(values: Any) -> np.ndarray:
+    """Numbers, whole where only the rounding of their factors has moved them off an integer."""
+    near = np.rint(values)
+    return np.where(np.abs(values - near) <= SNAP * np.abs(values), near, values)
 
 
 def _too_large(name: str, most: float, scale: float) -> Problem:
