@@ -277,8 +277,9 @@ def _models(
     if compat is not None:
         fed = [table.target for table in unrolled.tables if table.source == block.name]
         other = _neuron(mapped.network, fed[0]) if fed else neuron
-        theta = int(np.max(_integers(other.theta, ()))) + (other.strict is not False)
-        return [LIF_neuron(theta, PEER_SHIFT, PEER_LEAK)] * block.size
+        largest = int(np.max(_integers(other.theta, ())))
+        reached = largest + (other.strict is not False)
+        return [LIF_neuron(reached, PEER_SHIFT, PEER_LEAK)] * block.size
     theta = _integers(neuron.theta, block.shape, up=neuron.strict is False)
     leak = _integers(63 if neuron.leak is None else neuron.leak, block.shape)
     kinds, number = np.unique(np.stack([theta, leak]), axis=1, return_inverse=True)

@@ -190,3 +190,62 @@ def test_a_million_synapses_in_seconds():
     description = describe_network(mapped)
     assert time.perf_counter() - begin < 20  # about 3 s on one slow core
     assert sum(len(synapses) for synapses in description.axons.values()) == np.sum(weight != 0)
+
+
+def random_graph(rng):
+    """Branches, skips and pools whose windows overlap, with integer weights."""
+    whole = lambda *shape: rng.integers(-4, 6, shape).astype(np.float32)  # noqa: E731
+    layers, edges, channels, points = {}, [], {"input": 2}, ["input"]
+
+    def add(name, layer, *sources, out=None):
+        layers[name] = layer
+        edges.extend((source, name) for source in sources)
+        channels[name] = channels[sources[0]] if out is None else out
+        return name
+
+    def pool(name, source):
+        kind = nj.AvgPool2d if rng.random() < 0.5 else nj.SumPool2d
+        return add(name, kind(3, stride=1, padding=1), source)
+
+    def branch(name, source):
+        source = pool(f"before{name}", source) if rng.random() < 0.3 else source
+        bias = whole(2) if rng.random() < 0.5 else None
+        conv = nj.Conv2d.from_weights(whole(2, channels[source], 3, 3), bias, padding=1)
+        source = add(f"conv{name}", conv, source, out=2)
+        return pool(f"after{name}", source) if rng.random() < 0.2 else source
+
+    for k in range(3):
+        parts = [branch(f"{k}a", points[-1])]
+        if rng.random() < 0.5:
+            parts.append(branch(f"{k}b", points[rng.integers(len(points))]))
+        if rng.random() < 0.4:
+            parts.append(points[rng.integers(len(points))])
+        source = parts[0] if len(parts) == 1 else add(f"add{k}", nj.Add(), *parts)
+        # A little below whole thresholds: sums of ninths meet those only within rounding.
+        threshold = float(rng.integers(3, 15)) - 1e-3
+        source = add(f"n{k}", nj.IAF(threshold=threshold, reset="zero"), source)
+        if rng.random() < 0.3:
+            source = add(f"any{k}", nj.MaxPool2d(3, stride=1, padding=1), source)
+        points.append(source)
+    return nj.Network(layers, edges, inputs=(2, 5, 5), outputs=[points[-1]])
+
+
+@pytest.mark.parametrize("seed", [2, 5, 11])
+def test_random_graphs(seed):
+    """The network before mapping, its mapped layers, and its synapses one by one."""
+    rng = np.random.default_rng(seed)
+    net = random_graph(rng)
+    x = (rng.random((5, 2, 2, 5, 5)) < 0.4).astype(np.float32)
+    wanted = np.asarray(nj.simulate(net, x).outputs)
+    mapped = map_network(net)
+    np.testing.assert_array_equal(run(mapped, x), wanted)
+    unrolled = unroll(mapped)
+    late = unrolled.latency
+    steps = []
+    for t in range(5 + late):
+        axons = np.flatnonzero(x[t, 0]).tolist() if t < 5 else []
+        axons += [i for block in unrolled.biases if t >= block.start for i in block.numbers]
+        steps.append([f"a{i}" for i in axons])
+    description = describe_network(mapped)
+    expected = [[description.outputs[i] for i in np.flatnonzero(row)] for row in wanted[:, 0]]
+    assert description.run(steps)[late:] == expected
