@@ -7,6 +7,12 @@ that has gradients or on one whose cost follows the spikes.
 
 from neurojax.chips.cri._tables import Rows as Rows
 from neurojax.chips.cri._validate import Finding as Finding, NetworkError as NetworkError
+from neurojax.chips.cri.attention import (
+    Gates as Gates,
+    attention as attention,
+    joined as joined,
+    matrix_product as matrix_product,
+)
 from neurojax.chips.cri.crossbar import Crossbar as Crossbar
 from neurojax.chips.cri.description import CRINetwork as CRINetwork
 from neurojax.chips.cri.events import (
@@ -32,4 +38,8 @@ from neurojax.chips.cri.neuron import (
 )
 from neurojax.chips.cri.spec import CRISpec as CRISpec, spec as spec
 from neurojax.chips.cri.synapse import Synapse as Synapse
-from neurojax.chips.cri.unroll import describe_network as describe_network
+from neurojax.chips.cri.unroll import (
+    Unrolled as Unrolled,
+    describe_network as describe_network,
+    unroll as unroll,
+)
