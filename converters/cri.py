@@ -315,6 +315,11 @@ class CRI_Converter:
         """
         if len({len(sample) for sample in inputList}) > 1:
             raise ValueError("run_CRI_hw: samples differ in their number of steps")
+        if not hasattr(hardwareNetwork, "axon_keys"):
+            raise TypeError(
+                f"run_CRI_hw: hardwareNetwork is a {type(hardwareNetwork).__name__}; pass "
+                "neurojax.hardware.cri.configure(network)"
+            )
         index = {key: i for i, key in enumerate(hardwareNetwork.axon_keys)}
         samples = [self._with_flush(sample) for sample in inputList]
         active = np.zeros((len(samples[0]), len(samples), len(index)), bool)

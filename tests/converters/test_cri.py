@@ -432,6 +432,8 @@ def test_device_gives_what_the_simulator_gives(recorded):
     counts, potentials = converter.run_CRI_sw(inputs, outputPotential=True)
     assert found == (counts, potentials)
     np.testing.assert_array_equal(counts, arrays["S_torch"].sum(axis=1))
+    with pytest.raises(TypeError, match=r"a CRINetwork; pass .*configure"):
+        converter.run_CRI_hw(inputs, converter.network, device=SimulatedDevice())
 
 
 def test_saved_model_is_the_network(tmp_path, recorded):

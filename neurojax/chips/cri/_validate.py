@@ -194,20 +194,16 @@ def _is_integer(value: Any) -> bool:
 
 
 def _outputs(outputs: Any, reader: _Reader, faults: list[Finding]) -> list[Key]:
-    if isinstance(outputs, str | bytes) or not isinstance(outputs, Iterable):
-        faults.append(
-            Finding(
-                "outputs",
-                f"{outputs!r}",
-                "a list of keys of neurons",
-                "pass [key] for a single one",
-            )
-        )
+    if isinstance(outputs, str | bytes | Mapping) or not isinstance(outputs, Iterable):
+        remedy = "pass [key] for a single one"
+        if isinstance(outputs, Mapping):
+            remedy = "if this is hs_api's config, leave it out, or pass it as config="
+        faults.append(Finding("outputs", f"{outputs!r}", "a list of keys of neurons", remedy))
         return []
     keys = list(outputs)
-    known = [key for key in keys if _index(reader.neurons, key) is not None]
+    known = [key for key in keys if index_of(reader.neurons, key) is not None]
     for key in keys:
-        if _index(reader.neurons, key) is None:
+        if index_of(reader.neurons, key) is None:
             found, remedy = reader.unknown(key)
             legal = "outputs are keys of connections"
             faults.append(Finding(f"output {key!r}", found, legal, remedy))
@@ -219,7 +215,8 @@ def _outputs(outputs: Any, reader: _Reader, faults: list[Finding]) -> list[Key]:
     return [key for key in reader.neurons if key in chosen]
 
 
-def _index(indices: Mapping[Key, int], key: Any) -> int | None:
+def index_of(indices: Mapping[Key, int], key: Any) -> int | None:
+    """The index of a key of whatever type; None if there is none."""
     try:
         return indices.get(key)
     except TypeError:  # not hashable
@@ -298,7 +295,7 @@ class _Reader:
                 self.faults.append(Finding(place, f"{synapse!r}", legal, "make it one"))
                 continue
             post, weight = synapse[:2]
-            known = _index(self.neurons, post) is not None
+            known = index_of(self.neurons, post) is not None
             if not known:
                 what, remedy = self.unknown(post)
                 self.faults.append(
@@ -319,7 +316,7 @@ class _Reader:
 
     def unknown(self, key: Any) -> tuple[str, str]:
         """What is wrong with a key that is no neuron's."""
-        if _index(self.axons, key) is not None:  # type: ignore[arg-type]
+        if index_of(self.axons, key) is not None:  # type: ignore[arg-type]
             return "it is an axon", "name a neuron"
         return "no such neuron", "add it to connections, or correct the key"
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from neurojax._files import written_whole
+from neurojax._graph import nearest
 from neurojax._network import Network, Sequential
 from neurojax.chips.cri import _json_format
 from neurojax.chips.cri._tables import Rows
@@ -33,6 +35,7 @@ from neurojax.chips.cri._validate import (
     check_limits,
     check_network,
     effective_weight,
+    index_of,
 )
 from neurojax.chips.cri.crossbar import Crossbar
 from neurojax.chips.cri.events import EventEngine, EventState
@@ -115,6 +118,15 @@ class CRINetwork:
         self._neuron_index = {name: index for index, name in enumerate(self.connections)}
         self._engine: EventEngine | None = None
         self._state: EventState | None = None
+        self._check_options()
+
+    def _check_options(self) -> None:
+        known = [field.name for field in fields(Neuron)]
+        for name in self._options:
+            if name not in known:
+                raise TypeError(f"CRINetwork: option {name!r}: {nearest(name, known)}")
+        # Before a run: a model and an option may contradict each other. Few models are different.
+        self._population(list({id(model): model for model in self.models()}.values()))
 
     def __repr__(self) -> str:
         synapses = len(self._axon_rows.targets) + len(self._neuron_rows.targets)
@@ -165,13 +177,13 @@ class CRINetwork:
         return [[self.outputs[i] for i in np.flatnonzero(row)] for row in np.asarray(run.spikes)]
 
     def _inputs(self, axons: Iterable[Key]) -> list[int]:
-        if isinstance(axons, str | bytes):
+        if isinstance(axons, str | bytes) or not isinstance(axons, Iterable):
             raise TypeError(f"inputs are a list of axons, not {axons!r}; use [{axons!r}]")
         found, wrong = [], []
         for key in axons:
-            index = self._axon_index.get(key)
+            index = index_of(self._axon_index, key)
             if index is None:
-                is_neuron = key in self._neuron_index
+                is_neuron = index_of(self._neuron_index, key) is not None
                 wrong.append(f"{key!r} is a neuron" if is_neuron else f"no axon {key!r}")
             else:
                 found.append(index)
@@ -280,8 +292,9 @@ class CRINetwork:
 
     def neuron(self) -> Neuron:
         """All neurons as one population."""
-        models = self.models()
+        return self._population(self.models())
 
+    def _population(self, models: Sequence[NeuronModel]) -> Neuron:
         def values(name: str) -> np.ndarray:
             return np.array([int(getattr(model, name)) for model in models], np.int64)
 

@@ -152,6 +152,11 @@ def test_options_and_inputs() -> None:
         network.step(["a", "x"])
     with pytest.raises(TypeError, match=r"use \['in'\]"):
         network.step("in")
+    for inputs in (3, None):
+        with pytest.raises(TypeError, match="a list of axons"):
+            network.step(inputs)
+    with pytest.raises(ValueError, match=r"no axon \['in'\]"):
+        network.step([["in"]])
     for call in (
         lambda: network.read_synapse("b", "a"),
         lambda: network.read_synapse("x", "a"),
@@ -160,6 +165,18 @@ def test_options_and_inputs() -> None:
     ):
         with pytest.raises(ValueError, match=r"no synapse|no axon|weight 0.5|no neuron"):
             call()
+
+
+def test_options_are_checked_before_a_run() -> None:
+    with pytest.raises(TypeError, match=r"option 'stict'.*'strict'"):
+        chain(stict=False)
+    with pytest.raises(ValueError, match="order is 'mian'"):
+        chain(order="mian")
+    late = {"a": ([], LIF_neuron(1, refractory_max=2))}
+    with pytest.raises(ValueError, match="simulator without refractory"):
+        CRINetwork({"in": []}, late, ["a"], order="dev")
+    with pytest.raises(NetworkError, match="hs_api's config"):
+        CRINetwork({"in": []}, late, {"neuron_type": "LI&F", "global_neuron_params": {}})
 
 
 def test_limits_of_the_machine() -> None:
