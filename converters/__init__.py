@@ -4,7 +4,9 @@ One module a source. Every importer returns a `neurojax` network, every exporter
 """
 
 from neurojax.converters import (
+    cri as cri,
     hxtorch as hxtorch,
+    lava_exchange as lava_exchange,
     nir as nir,
     norse as norse,
     sinabs as sinabs,
