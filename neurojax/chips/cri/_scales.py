@@ -1,6 +1,7 @@
 """How many weight steps a unit has: one scale for a population and all synapses that feed it.
 
-Numbers that are on a grid (integers, multiples of a power of two) stay exact if 16 bits hold them.
+Numbers that are on a grid (integers, multiples of a power of two) stay exact if 16 bits hold them;
+in front of neurons that leak in the largest power of two that does, since the leak rounds.
 Otherwise the scale is the largest one that keeps weights within 16 bits, and sums of weights within
 2^24, so that they are exact in floating point.
 """
@@ -24,6 +25,9 @@ EXACT = 2**24
 
 LARGEST_THRESHOLD = 2 ** (MEMBRANE_BITS - 1) - 1
 FINEST_GRID = 30
+EXACT_AND_FINE = "power of two"
+"""What limits the scale of numbers on a grid where the leak rounds: they stay exact."""
+
 SNAP = 1e-9
 """Part of a number by which rounding of its factors may have moved it off an integer."""
 
@@ -221,6 +225,9 @@ def _steps(
         if 2.0**places > limits[limit]:
             break
         if all(np.array_equal(x * 2.0**places, np.rint(x * 2.0**places)) for x in on_grid):
+            if any(population.wanted.model == "LIF" for population in group):
+                # A leak loses up to a step in every time step: many steps make that little.
+                return 2.0 ** math.floor(math.log2(limits[limit])), EXACT_AND_FINE
             return 2.0**places, "nothing: exact"
     return limits[limit], limit
 

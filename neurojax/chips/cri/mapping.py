@@ -57,7 +57,8 @@ def map(
         network: Linear, convolutions and pools with LIF or IAF; branches that are added are
             possible, feedback is not. Its inputs are spikes. Call it outside of `jit`.
         scale: Weight steps per unit, for all populations or by name. None: numbers on a grid
-            (integers, say) stay exact; others get the largest scale that 16 bits allow.
+            (integers, say) stay exact, in front of leaks in the largest power of two that fits;
+            others get the largest scale that 16 bits allow.
         strict: Neurons fire at V > theta, as the chip does. False: at V >= theta, as hs_api's main
             simulator does, which differs only where thresholds are subtracted.
         sums: "exact": scales keep the sums of a step within 2^24, which layers compute exactly.

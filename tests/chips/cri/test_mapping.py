@@ -235,7 +235,7 @@ def test_thresholds():
     assert subtracting.network["n"].theta == 3
     assert "differs in ties" in str(subtracting.report())
     by_tau = nj.LIF(tau=jnp.array([2.0, 4.0]), method="euler", normalize_input=True, reset="zero")
-    mapped = map_network(simple(np.ones((2, 1)), by_tau))
+    mapped = map_network(simple(np.ones((2, 1)), by_tau), scale=1.0)
     assert (mapped.report().rows[0]["theta"], mapped.report().rows[0]["leak"]) == ("1..3", "1..2")
     each = map_network(
         simple(np.ones((2, 1)), nj.IAF(threshold=jnp.array([1.0, 2.0]), reset="zero"))
@@ -281,6 +281,27 @@ def test_rounding_is_small_where_weights_are_on_no_grid():
     wanted, got = np.asarray(nj.simulate(net, x).outputs), np.asarray(run(map_network(net), x))
     assert np.mean(wanted != got) < 2e-3
     assert wanted.mean() > 0.02
+
+
+def test_the_leak_rounds_little_where_weights_are_on_a_grid():
+    """In steps of the grid, eighths here, a membrane would lose up to half of one in a step."""
+    rng = np.random.default_rng(7)
+    a, b = whole(rng, 30, 12, largest=8) / 8, whole(rng, 5, 30, largest=8) / 8
+    net = nj.Sequential(
+        (12,),
+        a=nj.Linear.from_weights(a),
+        sa=nj.LIF(decay=0.875, threshold=2.0, reset="zero"),
+        b=nj.Linear.from_weights(b),
+        sb=nj.LIF(decay=0.875, threshold=1.0, reset="zero"),
+    )
+    mapped = map_network(net)
+    assert all(row["rms_error"] == 0 for row in mapped.report().rows)
+    x = spikes(rng, 100, 4, 12)
+    wanted = np.asarray(nj.simulate(net, x).outputs)
+    assert wanted.mean() > 0.02
+    assert np.mean(wanted != run(mapped, x)) < 1e-3
+    # In steps of the grid the decay is lost in the rounding.
+    assert np.mean(wanted != run(map_network(net, scale=8.0), x)) > 0.02
 
 
 def test_biases_wait_for_the_first_input():

@@ -112,7 +112,7 @@ def oracle(unrolled, thetas, leaks, x):
 def test_layers_and_synapses_compute_the_same():
     """Mapped layers, the tables in NumPy, and the description in the event engine."""
     rng = np.random.default_rng(0)
-    mapped = map_network(network(rng))
+    mapped = map_network(network(rng), scale={"out": 1.0})
     x = (rng.random((8, 2, 2, 6, 6)) < 0.4).astype(np.float32)
     layers = np.asarray(run(mapped, x))
     unrolled = unroll(mapped)
@@ -139,7 +139,7 @@ def test_layers_and_synapses_compute_the_same():
 
 def test_names_and_order():
     rng = np.random.default_rng(1)
-    mapped = map_network(network(rng))
+    mapped = map_network(network(rng), scale={"out": 1.0})
     description = describe_network(mapped)
     assert list(description.axons) == [f"a{i}" for i in range(72 + 4 + 5)]
     assert list(description.connections) == [str(i) for i in range(36 + 16 + 5)]
