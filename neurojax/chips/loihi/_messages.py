@@ -13,7 +13,7 @@ import numpy as np
 
 from neurojax._layer import Layer
 from neurojax.chips._mapped import Problem
-from neurojax.chips.loihi._reading import MESSAGES, SIGMA_DELTA, Population
+from neurojax.chips.loihi._population import MESSAGES, SIGMA_DELTA, Population
 from neurojax.chips.loihi._wanted import Wanted
 from neurojax.chips.loihi.sigma_delta import Delta, Sigma
 from neurojax.chips.loihi.spec import STATE_BITS, STATE_SHIFT

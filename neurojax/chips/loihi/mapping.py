@@ -25,9 +25,11 @@ from neurojax._network import Network, Provenance
 from neurojax._simulate import simulate
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
 from neurojax.chips._unchain import unchained
+from neurojax.chips.loihi._draft import Reading
 from neurojax.chips.loihi._integers import Choices, Made, map_population
 from neurojax.chips.loihi._messages import check_units
-from neurojax.chips.loihi._reading import SIGMA_DELTA, Reading, read
+from neurojax.chips.loihi._population import SIGMA_DELTA
+from neurojax.chips.loihi._reading import read
 from neurojax.chips.loihi._report import explain
 from neurojax.chips.loihi._wanted import Options
 from neurojax.chips.loihi.lif import LIF
