@@ -150,9 +150,9 @@ def folded(name: str, arrays: Arrays) -> Iterator[Result]:
                               strict=True):  # fmt: skip
             getattr(bn, field).data = torch.tensor(arrays[f"{norm}_{key}"])
         out = BN_Folder().fold(torch.nn.Sequential(module, bn).eval())[0]
-        # Last bits depend on the order of the products.
+        # Last bits depend on the order of the products: three roundings of 2^-24 on either side.
         found = [
-            compare("weights", arrays[f"out_{layer}_w"], out.weight.detach(), rtol=2e-7),
+            compare("weights", arrays[f"out_{layer}_w"], out.weight.detach(), rtol=4e-7),
             compare("bias", arrays[f"out_{layer}_b"], out.bias.detach(), rtol=1e-6),
         ]
         wrong = "; ".join(words for _, words in found if words)
