@@ -21,9 +21,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape, check_shape
-from neurojax.chips.cri import _wide
+from neurojax.chips.cri import _options, _wide
 from neurojax.chips.cri._wide import Wide, wide
-from neurojax.chips.cri.neuron import CRIState, Neuron, _check_range, _integers
+from neurojax.chips.cri.neuron import CRIState, Neuron
 from neurojax.chips.cri.spec import LARGEST_DELAY
 from neurojax.chips.cri.synapse import LARGEST_FAN_IN, on_grid, product, split
 from neurojax.fixed_point import _derivative_of
@@ -93,7 +93,7 @@ class Crossbar(Layer):
         self.delayed_weights = _matrix("delayed_weights", delayed_weights)
         self.neuron = neuron
         self.outputs = None if outputs is None else jnp.asarray(np.asarray(outputs, np.int32))
-        self.delay = _integers(delay)
+        self.delay = _options.integers(delay)
         self.parts = None
         self._check()
 
@@ -121,7 +121,7 @@ class Crossbar(Layer):
                 raise ValueError(
                     f"Crossbar: outputs are {low}..{high}, but there are {neurons} neurons"
                 )
-        _check_range("delay", self.delay, (0, LARGEST_DELAY))
+        _options.check_range("delay", self.delay, (0, LARGEST_DELAY))
         if eqx.is_array(self.delay) and self.delay.shape != (neurons,):
             raise ValueError(
                 f"Crossbar: delay has shape {self.delay.shape}; it must be {(neurons,)}"

@@ -30,7 +30,8 @@ from neurojax.chips._surrogate import InSteps
 from neurojax.chips._unchain import unchained
 from neurojax.chips.cri import _scales
 from neurojax.chips.cri._links import BiasAxons, OneToOne
-from neurojax.chips.cri._plan import Bias, Gate, Link, Plan, Population, read
+from neurojax.chips.cri._plan import Bias, Gate, Link, Plan, Population
+from neurojax.chips.cri._reading import read
 from neurojax.chips.cri._report import Origin, PartOrigin, explain
 from neurojax.chips.cri.neuron import Neuron
 from neurojax.chips.cri.spec import CRISpec, spec
