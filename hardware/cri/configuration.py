@@ -214,8 +214,7 @@ def configure(
         ValueError: `cores` makes no sense.
 
     Example:
-        >>> from neurojax.chips.cri.description import CRINetwork
-        >>> from neurojax.chips.cri.models import LIF_neuron
+        >>> from neurojax.chips.cri import CRINetwork, LIF_neuron
         >>> from neurojax.hardware.cri import configure
         >>> lif = LIF_neuron(threshold=2)
         >>> neurons = {"a": ([("b", 3)], lif), "b": ([], lif)}

@@ -129,8 +129,7 @@ def load(
         >>> import jax.numpy as jnp, neurojax as nj
         >>> from pathlib import Path
         >>> from tempfile import mkdtemp
-        >>> from neurojax.chips.loihi.lif import LIF
-        >>> from neurojax.chips.loihi.synapse import Synapse
+        >>> from neurojax.chips.loihi import LIF, Synapse
         >>> from neurojax.hardware import loihi
         >>> weights = jnp.array([[64.0, -10.0], [32.0, 6.0]])
         >>> net = nj.Sequential((2,), fc=Synapse(nj.Linear.from_weights(weights)),

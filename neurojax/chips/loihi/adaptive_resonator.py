@@ -80,7 +80,7 @@ class AdRF(_AbstractAdRF):
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.adaptive_resonator import AdRF
+        >>> from neurojax.chips.loihi import AdRF
         >>> neuron = AdRF.from_period(8, 0.0, threshold=0.5, threshold_step=0.25,
         ...                           threshold_decay=0.0, refractory_decay=1.0)
         >>> x = jnp.zeros((34, 1, 2, 1)).at[0, 0, 0, 0].set(0.9)

@@ -74,7 +74,7 @@ class ALIF(AbstractAdaptive):
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.alif import ALIF
+        >>> from neurojax.chips.loihi import ALIF
         >>> neuron = ALIF(current_decay=1.0, voltage_decay=0.0, threshold_step=0.5,
         ...               threshold_decay=0.25, refractory_decay=0.5)
         >>> run = nj.simulate(nj.Sequential((1,), n=neuron), jnp.ones((5, 1, 1)), probes=["n.r"])

@@ -45,7 +45,7 @@ class AxonalDelay(Layer):
 
     Example:
         >>> import jax, jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.axonal_delay import AxonalDelay
+        >>> from neurojax.chips.loihi import AxonalDelay
         >>> x = jnp.zeros((5, 1, 1)).at[1].set(1.0)
         >>> late = lambda d: nj.simulate(nj.Sequential((1,), AxonalDelay(d)), x).outputs.ravel()
         >>> d = jnp.array([2.7])

@@ -30,7 +30,7 @@ class ComplexSynapse(Layer):
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.complex_synapse import ComplexSynapse
+        >>> from neurojax.chips.loihi import ComplexSynapse
         >>> part = lambda w: nj.Linear.from_weights(jnp.array([[w]]))
         >>> print(ComplexSynapse(part(1.0), part(-2.0)).step(None, jnp.ones(1))[1].ravel())
         [ 1. -2.]

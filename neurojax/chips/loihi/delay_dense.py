@@ -41,7 +41,7 @@ class DelayDense(Layer):
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.delay_dense import DelayDense
+        >>> from neurojax.chips.loihi import DelayDense
         >>> net = nj.Sequential((2,), DelayDense(jnp.array([[1.0, 10.0]]), [[0, 2]]))
         >>> x = jnp.zeros((4, 1, 2)).at[0].set(1.0)
         >>> print(nj.simulate(net, x).outputs.ravel())

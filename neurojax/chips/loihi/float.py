@@ -60,7 +60,7 @@ class FloatLIF(Layer):
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.float import FloatLIF
+        >>> from neurojax.chips.loihi import FloatLIF
         >>> net = nj.Sequential((1,), n=FloatLIF(du=0.25, dv=0.5, vth=1.0))
         >>> run = nj.simulate(net, jnp.array([0.75, 0.5, 0]).reshape(3, 1, 1), probes=["n.v"])
         >>> print(run["n.v"].ravel(), run.outputs.ravel())

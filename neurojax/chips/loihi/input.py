@@ -27,7 +27,7 @@ class Input(Layer):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from neurojax.chips.loihi.input import Input
+        >>> from neurojax.chips.loihi import Input
         >>> print(Input(weight=32, bias=6).step(None, jnp.array([19.0, -40.0]))[1])
         [ 16. -14.]
     """

@@ -129,7 +129,7 @@ class LIF(Layer):
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.lif import LIF
+        >>> from neurojax.chips.loihi import LIF
         >>> net = nj.Sequential((1,), n=LIF(du=1023, dv=410, vth=64))
         >>> run = nj.simulate(net, jnp.array([32.0, 32, 0]).reshape(3, 1, 1), probes=["n.v"])
         >>> print(run["n.v"].ravel(), run.outputs.ravel())

@@ -92,7 +92,7 @@ def map(
 
     Example:
         >>> import jax, neurojax as nj
-        >>> from neurojax.chips.loihi.mapping import map as map_network
+        >>> from neurojax.chips.loihi import map as map_network
         >>> net = nj.Sequential((4,), fc=nj.Linear(4, 3, key=jax.random.key(0)),
         ...                     spikes=nj.CubaLIF(tau=20.0, tau_syn=5.0, reset="zero"))
         >>> mapped = map_network(net, device="loihi2")
@@ -172,7 +172,7 @@ def overflow(mapped: MappedNetwork, inputs: Any) -> dict[str, dict[str, int]]:
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.mapping import map as map_network, overflow
+        >>> from neurojax.chips.loihi import map as map_network, overflow
         >>> net = nj.Sequential((1,), fc=nj.Linear.from_weights(jnp.ones((1, 1))),
         ...                     out=nj.LI(decay=1.0))
         >>> overflow(map_network(net, scale=64), jnp.full((3000, 1, 1), 1.0))

@@ -30,7 +30,7 @@ class PerChannel(Layer):
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.pool import PerChannel
+        >>> from neurojax.chips.loihi import PerChannel
         >>> pool = PerChannel(nj.Conv2d.from_weights(2 * jnp.ones((1, 1, 2, 2)), stride=2))
         >>> print(pool.step(None, jnp.ones((3, 4, 4)))[1].shape)
         (3, 2, 2)

@@ -80,7 +80,7 @@ def step_quantise(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from neurojax.chips.loihi.quantise import step_quantise
+        >>> from neurojax.chips.loihi import step_quantise
         >>> print(step_quantise(jnp.array([0.3, 0.8]), step=0.5))
         [0.5 1. ]
     """
@@ -116,7 +116,7 @@ class EightBit(Layer):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from neurojax.chips.loihi.quantise import EightBit
+        >>> from neurojax.chips.loihi import EightBit
         >>> print(EightBit(gain=[2.5])(jnp.array([[3.0, 4.0]])))
         [[1.5 2. ]]
     """
@@ -206,7 +206,7 @@ def quantised(
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.quantise import quantised
+        >>> from neurojax.chips.loihi import quantised
         >>> fc = quantised(nj.Linear.from_weights(jnp.array([[0.3, -0.01]])))
         >>> print(nj.simulate(nj.Sequential((2,), fc), jnp.ones((1, 1, 2))).outputs)
         [[[0.3125]]]
@@ -242,7 +242,7 @@ def integers_of(synapse: Layer, *, scale: float = SCALE) -> Int[np.ndarray, " ..
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.quantise import integers_of, quantised
+        >>> from neurojax.chips.loihi import integers_of, quantised
         >>> print(integers_of(quantised(nj.Linear.from_weights(jnp.array([[0.3, -0.01]])))))
         [[20  0]]
     """

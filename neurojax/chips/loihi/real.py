@@ -66,9 +66,7 @@ def to_real(
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.lif import LIF
-        >>> from neurojax.chips.loihi.real import to_real
-        >>> from neurojax.chips.loihi.synapse import Synapse
+        >>> from neurojax.chips.loihi import LIF, Synapse, to_real
         >>> net = nj.Sequential((1,), fc=Synapse(nj.Linear.from_weights(jnp.array([[32.0]]))),
         ...                     spikes=LIF(du=1023, dv=410, vth=64))
         >>> to_real(net)["spikes"].describe(), to_real(net)["fc"].weight.item()

@@ -66,7 +66,7 @@ class RF(AbstractResonator):
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.resonator import RF
+        >>> from neurojax.chips.loihi import RF
         >>> neuron = RF.from_period(8, 0.01, threshold=0.5)
         >>> neuron.integers()
         {'sinDecay': 2867, 'cosDecay': 2867, 'vThMant': 32}
@@ -131,7 +131,7 @@ class RFIzhikevich(AbstractResonator):
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.resonator import RFIzhikevich
+        >>> from neurojax.chips.loihi import RFIzhikevich
         >>> net = nj.Sequential((2, 1), n=RFIzhikevich.from_period(8, 0.01, threshold=0.5))
         >>> x = jnp.zeros((4, 1, 2, 1)).at[0, 0, 0, 0].set(1.0)
         >>> run = nj.simulate(net, x, probes=["n.im"])

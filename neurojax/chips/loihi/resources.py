@@ -109,8 +109,7 @@ def cores(mapped: MappedNetwork) -> dict[str, Use]:
 
     Example:
         >>> import jax, neurojax as nj
-        >>> from neurojax.chips.loihi.mapping import map as map_network
-        >>> from neurojax.chips.loihi.resources import cores
+        >>> from neurojax.chips.loihi import cores, map as map_network
         >>> net = nj.Sequential((100,), fc=nj.Linear(100, 3000, key=jax.random.key(0)),
         ...                     spikes=nj.LIF(tau=5.0, reset="zero"))
         >>> use = cores(map_network(net, device="loihi1"))["spikes"]

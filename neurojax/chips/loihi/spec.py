@@ -136,7 +136,7 @@ def spec(device: str | LoihiSpec) -> LoihiSpec:
 
     Example:
         >>> import dataclasses
-        >>> from neurojax.chips.loihi.spec import spec
+        >>> from neurojax.chips.loihi import spec
         >>> spec("loihi1").in_axons_per_core
         4096
         >>> board = dataclasses.replace(spec("loihi2"), name="a board", cores=120)

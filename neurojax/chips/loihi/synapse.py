@@ -76,7 +76,7 @@ class Synapse(Layer):
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.loihi.synapse import Synapse
+        >>> from neurojax.chips.loihi import Synapse
         >>> fc = Synapse(nj.Linear.from_weights(jnp.array([[100.3, -8.9]])), exponent=-1)
         >>> net = nj.Sequential((2,), fc=fc)
         >>> print(nj.simulate(net, jnp.array([[[1.0, 0.0]], [[1.0, 1.0]]])).outputs.ravel())
@@ -223,7 +223,7 @@ def dense(
 
     Example:
         >>> import numpy as np
-        >>> from neurojax.chips.loihi.synapse import dense
+        >>> from neurojax.chips.loihi import dense
         >>> layer = dense(np.array([[300, -5], [7, 0]]), num_weight_bits=6)
         >>> print(layer.integers().tolist(), layer.describe())
         [[248, -8], [0, 0]] Linear 2->2, 6 bit
@@ -271,7 +271,7 @@ def conv(
 
     Example:
         >>> import numpy as np
-        >>> from neurojax.chips.loihi.synapse import conv
+        >>> from neurojax.chips.loihi import conv
         >>> conv(np.ones((4, 3, 2, 1), int), stride=(2, 1)).describe()
         'Conv2d 1->4, 2x3, stride 1x2, 9 bit'
     """

@@ -65,7 +65,7 @@ def legal_weights(bits: int | None = WEIGHT_BITS, sign: str = "mixed") -> Int[np
     """All mantissas of synapses with some bits and a sign mode, ascending.
 
     Example:
-        >>> from neurojax.chips.loihi.weights import legal_weights
+        >>> from neurojax.chips.loihi import legal_weights
         >>> print(legal_weights(2, "mixed"), legal_weights(2, "excitatory"))
         [-256 -128    0  128] [  0  64 128 192]
     """
@@ -78,7 +78,7 @@ def sign_mode(weight: Int[np.ndarray, "*shape"]) -> str:
 
     Example:
         >>> import numpy as np
-        >>> from neurojax.chips.loihi.weights import sign_mode
+        >>> from neurojax.chips.loihi import sign_mode
         >>> sign_mode(np.array([0, 3])), sign_mode(np.array([0, -3]))
         ('excitatory', 'inhibitory')
     """
@@ -109,7 +109,7 @@ def truncate_weights(
 
     Example:
         >>> import numpy as np
-        >>> from neurojax.chips.loihi.weights import truncate_weights
+        >>> from neurojax.chips.loihi import truncate_weights
         >>> print(truncate_weights(np.array([-3, 3, 100]), 6))
         [-8  0 96]
     """
@@ -124,7 +124,7 @@ def smallest_bits(weight: Int[np.ndarray, "*shape"], *, sign: str | None = None)
 
     Example:
         >>> import numpy as np
-        >>> from neurojax.chips.loihi.weights import smallest_bits
+        >>> from neurojax.chips.loihi import smallest_bits
         >>> smallest_bits(np.array([-64, 128])), smallest_bits(np.array([-64, 127]))
         (3, None)
     """
@@ -176,7 +176,7 @@ def optimise_weight_bits(
 
     Example:
         >>> import numpy as np
-        >>> from neurojax.chips.loihi.weights import optimise_weight_bits
+        >>> from neurojax.chips.loihi import optimise_weight_bits
         >>> optimise_weight_bits(np.array([-62, 30]))
         OptimisedWeights(weight=array([-248,  120]), bits=6, exponent=-2, sign='mixed')
     """
