@@ -59,7 +59,7 @@ def attention(q: Any, k: Any, v: Any, targets: Any, *, weight: int = 1, name: st
 
     Example:
         >>> import numpy as np
-        >>> from neurojax.chips.cri.attention import attention
+        >>> from neurojax.chips.cri import attention
         >>> keys = np.array([[["q"]], [["k"]], [["v"]], [["out"]]])
         >>> gates = attention(*keys, weight=3, name="and")
         >>> gates.synapses

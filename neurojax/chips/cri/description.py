@@ -71,8 +71,7 @@ class CRINetwork:
         NetworkError: With every fault of the description at once.
 
     Example:
-        >>> from neurojax.chips.cri.description import CRINetwork
-        >>> from neurojax.chips.cri.models import LIF_neuron
+        >>> from neurojax.chips.cri import CRINetwork, LIF_neuron
         >>> lif = LIF_neuron(threshold=2)
         >>> neurons = {"a": ([("b", 3)], lif), "b": ([], lif)}
         >>> network = CRINetwork({"in": [("a", 3)]}, neurons, ["b"])

@@ -75,8 +75,7 @@ class EventEngine(eqx.Module):
 
     Example:
         >>> import numpy as np
-        >>> from neurojax.chips.cri.events import EventEngine, Rows
-        >>> from neurojax.chips.cri.neuron import Neuron
+        >>> from neurojax.chips.cri import EventEngine, Neuron, Rows
         >>> axons = Rows(np.array([0, 1]), np.array([0]), np.array([9]))      # axon 0 to neuron 0
         >>> chain = Rows(np.array([0, 1, 1]), np.array([1]), np.array([7]))   # neuron 0 to 1
         >>> engine = EventEngine(axons, chain, neuron=Neuron(theta=5, model="IF"))
@@ -272,7 +271,7 @@ def axon_events(inputs: Any, axons: int) -> AxonEvents:
         ValueError: An index or a shape that doesn't fit.
 
     Example:
-        >>> from neurojax.chips.cri.events import axon_events
+        >>> from neurojax.chips.cri import axon_events
         >>> axon_events([[2, 0, 2], []], 3).counts.tolist()
         [2, 0]
     """

@@ -143,7 +143,7 @@ class LIF_neuron(NeuronModel):
     """Leaky integrate-and-fire: V - (V >> leak) + noise, unless it fired.
 
     Example:
-        >>> from neurojax.chips.cri.models import LIF_neuron
+        >>> from neurojax.chips.cri import LIF_neuron
         >>> LIF_neuron(10, -17, 3) == LIF_neuron(theta=10, Lambda=3)
         True
     """

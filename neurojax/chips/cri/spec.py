@@ -90,7 +90,7 @@ def spec() -> CRISpec:
     """The machine's limits.
 
     Example:
-        >>> from neurojax.chips.cri.spec import spec
+        >>> from neurojax.chips.cri import spec
         >>> spec().neurons_per_core, spec().neuron_fan_in
         (131072, 8159)
     """

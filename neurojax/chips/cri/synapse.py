@@ -84,7 +84,7 @@ class Synapse(Layer):
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.cri.synapse import Synapse
+        >>> from neurojax.chips.cri import Synapse
         >>> fc = Synapse(nj.Linear.from_weights(jnp.array([[100.3, 40000.0]])))
         >>> net = nj.Sequential((2,), fc=fc)
         >>> print(nj.simulate(net, jnp.array([[[1.0, 0.0]], [[1.0, 1.0]]])).outputs.ravel())

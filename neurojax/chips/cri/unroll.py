@@ -133,8 +133,7 @@ def describe_network(mapped: MappedNetwork, *, compat: str | None = None) -> CRI
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
-        >>> from neurojax.chips.cri.mapping import map as map_network
-        >>> from neurojax.chips.cri.unroll import describe_network
+        >>> from neurojax.chips.cri import describe_network, map as map_network
         >>> fc = nj.Linear.from_weights(jnp.array([[2.0, -1.0]]))
         >>> mapped = map_network(nj.Sequential((2,), fc=fc, n=nj.IAF(threshold=3.0, reset="zero")))
         >>> network = describe_network(mapped)
