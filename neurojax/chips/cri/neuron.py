@@ -34,6 +34,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape
 from neurojax.chips.cri import _dynamics, _options, _wide
+from neurojax.chips.cri._lines import lines_of
 from neurojax.chips.cri._options import BITS as BITS
 from neurojax.chips.cri._state import (
     CRIState as CRIState,
@@ -260,6 +261,10 @@ class Neuron(Layer):
             time=None if time is None else time + 1,
             history=before.history,
         )
+
+    def equations(self) -> tuple[str, ...]:
+        """What a step computes; `wrap` keeps the membrane's bits with sign."""
+        return lines_of(self)
 
     def describe(self) -> str:
         words = [str(self.model) if isinstance(self.model, str) else "mixed models"]
