@@ -237,8 +237,8 @@ def divide(
     Example:
         >>> import jax.numpy as jnp
         >>> from neurojax.fixed_point import divide
-        >>> print(divide(jnp.array([3.9, 5.2]), 1.3))
-        [3. 4.]
+        >>> print(divide(7 * jnp.float32(1.3), 1.3))  # times the reciprocal: 6.9999995
+        7.0
     """
     x = _carrier("divide", "x", x)
     if _is_int(x):

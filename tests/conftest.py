@@ -15,11 +15,11 @@ import pytest
 
 GOLDEN = Path(__file__).parent / "golden"
 
-# Examples are few because most of them compile; "thorough" is for a night's run.
+# Examples are few because most of them compile; "ci" has a limit of time, "thorough" a night.
 _COMMON = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 hypothesis.settings.register_profile("dev", max_examples=25, **_COMMON)
 hypothesis.settings.register_profile(
-    "ci", max_examples=25, derandomize=True, database=None, print_blob=True, **_COMMON
+    "ci", max_examples=15, derandomize=True, database=None, print_blob=True, **_COMMON
 )
 hypothesis.settings.register_profile("thorough", max_examples=1000, **_COMMON)
 hypothesis.settings.load_profile(
