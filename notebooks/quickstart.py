@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Quick start: from a spiking network to a configured chip
 #
-# This notebook does by hand, for one chip, what `make demo` does: it builds a small spiking network,
+# This notebook does by hand, for one chip, what `make demo` does: it builds a spiking network,
 # trains it on real handwritten digits, maps it onto a Speck 2f, simulates it exactly as the chip
 # computes, fine-tunes it through that simulation, and writes the file that configures the device.
 #
