@@ -16,10 +16,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
+from neurojax.layers._bilinear import bilinear_primitive
 from neurojax.layers._im2col import (
     Window,
     _by_group,
@@ -57,9 +56,6 @@ def full_sizes(sizes: Sequence[int], kernel: Sequence[int], window: Window) -> t
     )
 
 
-_transposed_p = Primitive("convolve_col2im")
-
-
 def _forward(x: Array, weight: Array, *, window: Window) -> Array:
     ndim = window.ndim
     sizes, kernel = x.shape[-ndim:], weight.shape[-ndim:]
@@ -85,16 +81,6 @@ def _unrepeated(gradient: Array, shape: tuple[int, ...]) -> Array:
     return gradient.sum(tuple(repeated), keepdims=True) if repeated else gradient
 
 
-def _batch(
-    args: tuple[Array, Array], dims: tuple[int | None, int | None], *, window: Window
-) -> Any:
-    x, weight = (
-        jnp.expand_dims(a, 0) if dim is None else jnp.moveaxis(a, dim, 0)
-        for a, dim in zip(args, dims, strict=True)
-    )
-    return _transposed_p.bind(x, weight, window=window), 0
-
-
 def _abstract(x: Any, weight: Any, *, window: Window) -> Any:
     ndim = window.ndim
     lead = jnp.broadcast_shapes(x.shape[: -ndim - 1], weight.shape[: -ndim - 2])
@@ -103,8 +89,4 @@ def _abstract(x: Any, weight: Any, *, window: Window) -> Any:
     return jax.core.ShapedArray((*lead, channels, *sizes), x.dtype)
 
 
-_transposed_p.def_impl(jax.jit(_forward, static_argnames="window"))
-_transposed_p.def_abstract_eval(_abstract)
-ad.defbilinear(_transposed_p, _to_input, _to_weight)
-batching.primitive_batchers[_transposed_p] = _batch
-mlir.register_lowering(_transposed_p, mlir.lower_fun(_forward, multiple_results=False))
+_transposed_p = bilinear_primitive("convolve_col2im", _forward, _abstract, _to_input, _to_weight)

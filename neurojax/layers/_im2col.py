@@ -27,10 +27,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
+from neurojax.layers._bilinear import bilinear_primitive
 from neurojax.layers._weights import Pairs
 
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -70,9 +69,6 @@ def convolve(
     """
     dtype = jnp.result_type(x, weight)
     return _convolve_p.bind(x.astype(dtype), weight.astype(dtype), window=window)
-
-
-_convolve_p = Primitive("convolve_im2col")
 
 
 def _forward(x: Array, weight: Array, *, window: Window) -> Array:
@@ -239,17 +235,6 @@ def _out_sizes(sizes: Sequence[int], kernel: Sequence[int], window: Window) -> t
     )
 
 
-def _batch(
-    args: tuple[Array, Array], dims: tuple[int | None, int | None], *, window: Window
-) -> Any:
-    """New axes go to the front; an argument without one gets an axis of length 1."""
-    x, weight = (
-        jnp.expand_dims(a, 0) if dim is None else jnp.moveaxis(a, dim, 0)
-        for a, dim in zip(args, dims, strict=True)
-    )
-    return _convolve_p.bind(x, weight, window=window), 0
-
-
 def _abstract(x: Any, weight: Any, *, window: Window) -> Any:
     ndim = window.ndim
     lead = jnp.broadcast_shapes(x.shape[: -ndim - 1], weight.shape[: -ndim - 2])
@@ -257,8 +242,6 @@ def _abstract(x: Any, weight: Any, *, window: Window) -> Any:
     return jax.core.ShapedArray((*lead, weight.shape[-ndim - 2], *sizes), x.dtype)
 
 
-_convolve_p.def_impl(jax.jit(_forward, static_argnames="window"))
-_convolve_p.def_abstract_eval(_abstract)
-ad.defbilinear(_convolve_p, _input_gradient, _weight_gradient)
-batching.primitive_batchers[_convolve_p] = _batch
-mlir.register_lowering(_convolve_p, mlir.lower_fun(_forward, multiple_results=False))
+_convolve_p = bilinear_primitive(
+    "convolve_im2col", _forward, _abstract, _input_gradient, _weight_gradient
+)
