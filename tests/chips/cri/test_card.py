@@ -6,7 +6,7 @@ import pytest
 
 import neurojax as nj
 from neurojax.chips import cri
-from tests.test_describe import Interpreter
+from tests._interpreter import Interpreter
 
 NEURONS = {
     "LIF": {"theta": 700, "leak": 2},

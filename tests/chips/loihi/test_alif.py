@@ -13,8 +13,8 @@ from neurojax.chips.loihi import ShiftNorm
 from neurojax.chips.loihi.alif import ALIF, ALIFState
 from neurojax.converters.slayer._zoo import alif_neuron
 from neurojax.surrogate import Sigmoid
+from tests._interpreter import Interpreter
 from tests.chips.loihi.zoo_oracle import Integers, real_spikes
-from tests.test_describe import Interpreter
 
 STEPS, NEURONS = 12, 8
 LARGEST = 1 << 24

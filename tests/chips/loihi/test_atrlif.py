@@ -10,8 +10,8 @@ from hypothesis import given, strategies as st
 import neurojax as nj
 from neurojax.chips.loihi.atrlif import ATRLIF
 from neurojax.surrogate import Sigmoid
+from tests._interpreter import Interpreter
 from tests.conftest import GOLDEN
-from tests.test_describe import Interpreter
 
 PARAMS = {  # of the recording, under our names
     "current_decay": 0.1,

@@ -13,7 +13,7 @@ import neurojax as nj
 from neurojax.chips.loihi import CUBA, ShiftNorm, quantise_8bit
 from neurojax.neurons._equations import equations_of
 from neurojax.surrogate import Sigmoid
-from tests.test_describe import Interpreter
+from tests._interpreter import Interpreter
 
 STEPS, NEURONS = 12, 8
 LARGEST = 1 << 24

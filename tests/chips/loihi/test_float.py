@@ -12,8 +12,8 @@ import neurojax as nj
 from neurojax.chips.loihi.float import FloatLIF
 from neurojax.neurons._equations import equations_of
 from neurojax.surrogate import Sigmoid
+from tests._interpreter import Interpreter
 from tests.conftest import GOLDEN
-from tests.test_describe import Interpreter
 
 META = json.loads((GOLDEN / "lava" / "META_lava.json").read_text())
 DECAYS = {"du": 0.25, "dv": 0.125}

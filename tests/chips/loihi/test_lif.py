@@ -15,8 +15,8 @@ from neurojax.chips._surrogate import InSteps
 from neurojax.chips.loihi.lif import LIF, LIFState
 from neurojax.neurons._equations import equations_of
 from neurojax.surrogate import Sigmoid
+from tests._interpreter import Interpreter
 from tests.conftest import GOLDEN
-from tests.test_describe import Interpreter
 
 LAVA = GOLDEN / "lava"
 META = json.loads((LAVA / "META_lava.json").read_text())

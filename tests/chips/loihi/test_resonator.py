@@ -18,8 +18,8 @@ from neurojax.chips.loihi.adaptive_resonator import AdRF, AdRFIzhikevich
 from neurojax.chips.loihi.resonator import RF, RFIzhikevich
 from neurojax.converters.slayer import _zoo as slayer
 from neurojax.surrogate import Sigmoid
+from tests._interpreter import Interpreter
 from tests.chips.loihi.zoo_oracle import Integers, real_spikes
-from tests.test_describe import Interpreter
 
 STEPS, NEURONS = 12, 8
 LARGEST = 1 << 24

@@ -19,8 +19,8 @@ from neurojax.chips.loihi.norm import ShiftNorm
 from neurojax.chips.loihi.sigma_delta import Delta, Sigma, SigmaDelta
 from neurojax.converters.slayer import _sigma_delta as slayer
 from neurojax.surrogate import ATan, Exponential
+from tests._interpreter import Interpreter
 from tests.conftest import GOLDEN
-from tests.test_describe import Interpreter
 
 LAVA = GOLDEN / "lava"
 STEPS, NEURONS = 20, 6
