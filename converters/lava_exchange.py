@@ -284,6 +284,6 @@ def BlockContainer(synapse: Any, neu: Any = None, step_mode: str = "s") -> Block
 def _decay(value: Any, learned: bool) -> Number:
     values = array(value)
     if values.size == 1 and not learned:
-        # As SpikingJelly stores it: times 4096, in float32.
+        # One that is not learned is a constant: its float32 value.
         return float(values.reshape(()))
     return jnp.asarray(values)

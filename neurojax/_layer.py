@@ -101,8 +101,11 @@ class Layer(eqx.Module):
 
     @property
     def spiking(self) -> bool:
-        """True if the outputs are spikes, so that their number means something."""
-        return getattr(self, "threshold", None) is not None
+        """True if the outputs are spikes, so that their number means something: the layer, or the
+        neuron in it, has a threshold."""
+        inner = getattr(self, "neuron", None)
+        held = getattr(self, "threshold", None) is not None
+        return held or (isinstance(inner, Layer) and inner.spiking)
 
     def absorb(self, state: State) -> Layer:
         """The layer with what a training run learnt besides gradients (running statistics)."""

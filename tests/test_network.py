@@ -9,6 +9,8 @@ import pytest
 
 import neurojax as nj
 from neurojax._layer import Constant, parameter
+from neurojax.converters import slayer
+from neurojax.converters.sinabs._layers import OwnReset
 
 
 class Gain(nj.Layer):
@@ -264,3 +266,19 @@ def test_networks_know_where_their_layers_came_from():
     assert jax.tree.map(lambda x: 2 * x, net).provenance == known
     with pytest.raises(ValueError, match="provenance of 'aa': no such layer; did you mean 'a'"):
         nj.Network({"a": dense(3, 2)}, [("input", "a")], inputs=(2,), provenance={"aa": known["a"]})
+
+
+def test_layers_say_whether_they_spike():
+    weights = jnp.eye(2)
+    truncated = slayer.recurrent(
+        weights,
+        weights,
+        slayer.cuba_neuron(threshold=1.0, current_decay=0.5, voltage_decay=0.5),
+        gradient="through_feedback_only",
+    )
+    own = OwnReset(nj.IAF(reset="none"), 1.0, True)
+    recurrent = nj.Recurrent(nj.LIF(tau=2.0), nj.Linear.from_weights(weights))
+    for layer in (nj.LIF(tau=2.0), recurrent, truncated["neuron"], own):
+        assert layer.spiking
+    for layer in (nj.LI(tau=2.0), nj.Recurrent(nj.LI(tau=2.0), recurrent.synapse), nj.Flatten()):
+        assert not layer.spiking

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from neurojax.chips.loihi._leak import FULL, leak
 from neurojax.chips.loihi.quantise import LARGEST, quantise_8bit, step_quantise
 from neurojax.converters.slayer._neurons import array
-from neurojax.fixed_point import divide, truncate
+from neurojax.fixed_point import divide, shift_right, truncate
 from neurojax.surrogate import Surrogate, spike
 
 
@@ -74,9 +74,7 @@ def right_shift_to_zero(x: Any, bits: int) -> Array:
         raise TypeError(f"right_shift_to_zero takes integers, got {x.dtype}")
     if not 0 <= bits <= 31:
         raise ValueError(f"right_shift_to_zero: bits is {bits}; it must be within 0..31")
-    x = jnp.asarray(x, jnp.int32)
-    # An arithmetic shift rounds down: what a negative number lacks is added before.
-    return (x + jnp.where(x < 0, (1 << bits) - 1, 0)) >> bits
+    return shift_right(jnp.asarray(x, jnp.int32), bits, rounding="truncate")
 
 
 def LeakyIntegratorStep(x: Any, decay: Any, state: Any, s_scale: int) -> Float[Array, "*shape"]:

@@ -56,9 +56,9 @@ def alif_neuron(
         ValueError: A number is out of its range.
 
     Example:
-        >>> from neurojax.converters.slayer._zoo import alif_neuron
-        >>> n = alif_neuron(threshold=0.7, threshold_step=0.1, current_decay=0.25,
-        ...                 voltage_decay=0.03, threshold_decay=0.1, refractory_decay=0.5)
+        >>> from neurojax.converters import slayer
+        >>> n = slayer.alif_neuron(threshold=0.7, threshold_step=0.1, current_decay=0.25,
+        ...                        voltage_decay=0.03, threshold_decay=0.1, refractory_decay=0.5)
         >>> n.integers()["vThMant"], n.integers()["vThStep"], n.integers()["refDecay"]
         (44, 6, 2048)
     """
@@ -100,8 +100,8 @@ def rf_neuron(
         ValueError: A number is out of its range, or the rotation isn't given in one of the ways.
 
     Example:
-        >>> from neurojax.converters.slayer._zoo import rf_neuron
-        >>> rf_neuron(threshold=0.6, period=10.0, decay=0.05).integers()
+        >>> from neurojax.converters import slayer
+        >>> slayer.rf_neuron(threshold=0.6, period=10.0, decay=0.05).integers()
         {'sinDecay': 2287, 'cosDecay': 3148, 'vThMant': 38}
     """
     return _rotating(

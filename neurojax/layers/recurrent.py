@@ -75,10 +75,6 @@ class Recurrent(Layer):
     def needs_key(self) -> bool:
         return self.neuron.needs_key or self.synapse.needs_key
 
-    @property
-    def spiking(self) -> bool:
-        return self.neuron.spiking
-
     def absorb(self, state: RecurrentState) -> Recurrent:
         return Recurrent(self.neuron.absorb(state.neuron), self.synapse.absorb(state.synapse))
 

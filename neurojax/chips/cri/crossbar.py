@@ -138,10 +138,6 @@ class Crossbar(Layer):
         return self.axon_weights.shape[1]
 
     @property
-    def spiking(self) -> bool:
-        return True
-
-    @property
     def needs_key(self) -> bool:
         return self.neuron.needs_key
 
