@@ -147,3 +147,12 @@ def test_scales_of_real_numbers():
     assert to_real(chip, scale={"a": 16})["a"].threshold == 3
     with pytest.raises(ValueError, match="known names: 'a'"):
         to_real(chip, scale={"fc": 16})
+
+
+def test_options_that_real_neurons_lack_are_refused():
+    weight = jnp.array([[2.0]])
+    for vth_lo in (0, jnp.array([-3.0])):
+        neuron = LIF(du=4095, dv=0, vth=4, vth_lo=vth_lo)
+        synapse = Synapse(nj.Linear.from_weights(weight))
+        with pytest.raises(ValueError, match="vth_lo="):
+            to_real(nj.Sequential((1,), fc=synapse, a=neuron))

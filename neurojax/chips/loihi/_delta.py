@@ -180,8 +180,8 @@ class AbstractDelta(Layer):
 
     def integers(self) -> dict[str, Any]:
         """What the chip holds of it: `vThMant`, as an integer. Only outside of jit."""
-        held = np.asarray(constants_to_floats(self.threshold), np.float32)
-        steps = np.trunc(held * np.float32(self.w_scale)).astype(np.int64)
+        held = in_weight_steps(constants_to_floats(self.threshold), self.w_scale)
+        steps = np.rint(np.asarray(held, np.float64) * self.w_scale).astype(np.int64)
         return {"vThMant": int(steps) if steps.ndim == 0 else steps}
 
     def _options(self) -> str:

@@ -76,7 +76,8 @@ def as_synapses(draft: Draft, name: str, flow: Flow) -> Flow:
         build = lambda w: Conv1d.from_weights(w, groups=channels, **options)  # noqa: E731
     own = flow.pools[-1][0]
     draft.check_source(own, flow.carries)
-    part = Part(own, "pool", weight, build, flow.map_shape, flow.shape, None)
+    axis = None if len(kernel.stride) == 2 else 0  # one kernel for all channels, or one each
+    part = Part(own, "pool", weight, build, flow.map_shape, flow.shape, axis)
     part.made_of, part.carries = list(flow.via), flow.carries
     draft.node(own, flow)
     return Flow(own, flow.shape, (part,))

@@ -117,23 +117,23 @@ class FloatLIF(Layer):
         u = (1 - self.du) * state.u + x
         v = (1 - self.dv) * state.v + u + self.bias
         silent = None if state.refractory is None else state.refractory > 0
-        v, y = recomputed(self._end, v, silent)
+        v, y, fired = recomputed(self._end, v, silent)
         refractory = state.refractory
         if refractory is not None:
             left = jnp.maximum(refractory - 1, 0)
-            refractory = jnp.where(y != 0, float(self.refractory - 1), left).astype(left.dtype)
+            refractory = jnp.where(fired, float(self.refractory - 1), left).astype(left.dtype)
         return FloatLIFState(u, v, refractory), y
 
-    def _end(self, v: Array, silent: Array | None) -> tuple[Array, Array]:
+    def _end(self, v: Array, silent: Array | None) -> tuple[Array, Array, Array]:
         if silent is not None:
             v = jnp.where(silent, 0, v)
         if self.vth is None:
-            return v, v
+            return v, v, jnp.zeros(v.shape, bool)
         spikes = y = fires(v - self.vth, self.vth, self.surrogate)
         if self.vth_lo is not None:
             negative = fires(self.vth_lo - v, -self.vth_lo, self.surrogate)
             y, spikes = spikes - negative, spikes + negative
-        return reset(v, spikes, self.reset_gradient), y
+        return reset(v, spikes, self.reset_gradient), y, spikes > 0
 
     def describe(self) -> str:
         words = [

@@ -230,13 +230,13 @@ def _pool(
 
 
 def _neuron(name: str, neuron: LIF, scale: float, problems: list[Problem]) -> Layer:
-    for field, found in (
-        ("shift", neuron.shift),
-        ("vth_lo", neuron.vth_lo),
-        ("reset_interval", neuron.reset_interval),
-        ("graded", neuron.graded),
+    for field, found, given in (
+        ("shift", neuron.shift, neuron.shift != 0),
+        ("vth_lo", neuron.vth_lo, neuron.vth_lo is not None),
+        ("reset_interval", neuron.reset_interval, neuron.reset_interval is not None),
+        ("graded", neuron.graded, neuron.graded),
     ):
-        if found not in (0, None, False):
+        if given:
             _refuse(
                 problems,
                 name,

@@ -107,3 +107,9 @@ def test_refusals(arguments, words):
         FloatLIF(**(DECAYS | {"vth": 1.0} | arguments))
     with pytest.raises(ValueError, match=r"vth has shape \(3,\), but there are \(2,\) neurons"):
         nj.Sequential((2,), n=FloatLIF(**DECAYS, vth=jnp.ones(3)))
+
+
+def test_what_does_not_spike_is_never_refractory():
+    neuron = FloatLIF(du=1.0, dv=1.0, vth=None, refractory=3)
+    x = jnp.ones((4, 1, 1))
+    assert (nj.simulate(nj.Sequential((1,), n=neuron), x).outputs == 1).all()

@@ -706,3 +706,12 @@ def test_the_first_chips_registers():
     first, second = map_network(net, device="loihi1"), map_network(net)
     assert (first.network["a"].du, first.network["b"].dv) == (0, 4095)
     assert (second.network["a"].du, second.network["b"].dv) == (-1, 4096)
+
+
+def test_the_headroom_of_a_pool_does_not_depend_on_the_channels():
+    def headroom(channels, pool, shape):
+        network = nj.Sequential((channels, *shape), pool=pool, n=nj.IAF(reset="zero"))
+        return map_network(network, exponent=0, scale=64).report().rows[0]["headroom"]
+
+    for pool, shape in ((nj.layers.SumPool1d(2), (8,)), (nj.SumPool2d(2), (8, 8))):
+        assert headroom(1, pool, shape) == headroom(16, pool, shape)

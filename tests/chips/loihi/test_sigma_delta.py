@@ -542,3 +542,10 @@ def test_refusals_of_layers_and_shapes():
         Delta(threshold=1, scale=100).in_integers()
     with pytest.raises(ValueError, match="is not known; use one of"):
         slayer.sigma_delta_neuron(threshold=1.0, activation=jnp.sin)
+
+
+def test_the_stored_threshold_is_the_one_in_use():
+    """Just below a step, where float32 would round up before it is cut."""
+    neuron = Delta(threshold=0.99999999)
+    assert neuron.integers() == {"vThMant": 63}
+    assert neuron.prepare(None).threshold * 64 == 63
