@@ -86,12 +86,13 @@ class Core:
             return 0
         word = self.noise.integers(0, 1 << 16, self.v.shape)
         magnitude = (2 * word + 1) & 0xFFFF
-        # A shift by more than the membrane's width is limited to it, as are its sums.
+        # A shift by more than the membrane's width is limited to it, as are its sums; or both wrap.
         shifted = np.where(
             p.shift < 0, magnitude >> np.maximum(-p.shift, 0), magnitude << np.maximum(p.shift, 0)
         )
-        limited = np.minimum(shifted, (1 << (self.options["bits"] - 1)) - 1)
-        return np.where(active, np.where(word >> 15 == 1, -limited, limited), 0)
+        if self.options["overflow"] == "saturate":
+            shifted = np.minimum(shifted, (1 << (self.options["bits"] - 1)) - 1)
+        return np.where(active, np.where(word >> 15 == 1, -shifted, shifted), 0)
 
     def integrate(
         self, events: Bool[np.ndarray, "samples axons"], spikes: Bool[np.ndarray, "samples neurons"]

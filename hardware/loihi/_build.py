@@ -16,10 +16,9 @@ from neurojax._layer import Layer, Shape
 from neurojax._network import Network, Provenance
 from neurojax.chips.loihi.complex_synapse import ComplexSynapse
 from neurojax.chips.loihi.input import Input
-from neurojax.chips.loihi.lif import LIF
 from neurojax.chips.loihi.pool import PerChannel
 from neurojax.chips.loihi.synapse import Synapse
-from neurojax.hardware.loihi._neurons import IN_UNITS, ZOO, neuron_of, sum_of_all
+from neurojax.hardware.loihi._neurons import IN_UNITS, ZOO, is_shifted, neuron_of, sum_of_all
 from neurojax.hardware.loihi._weights import ILLEGAL, synapse_of
 from neurojax.hardware.loihi.records import LayerRecord, stop
 from neurojax.layers import (
@@ -248,15 +247,9 @@ def _part(
         layers["units"] = Scale(IN_UNITS)
     if "delay" in fields:
         layers["delay"] = Delay(fields["delay"].astype(np.int64))
-    if timing == "slayer" and _shifted(record, neuron):
+    if timing == "slayer" and is_shifted(record.neuron):
         layers["shift"] = Delay(1)
     return _Part(layers, out, notes)
-
-
-def _shifted(record: LayerRecord, neuron: Layer) -> bool:
-    """Whether slayer hands the output on one step later."""
-    silent = isinstance(neuron, LIF) and neuron.vth is None
-    return record.neuron is not None and record.neuron["type"] != "SDNN" and not silent
 
 
 def _neuron(

@@ -19,8 +19,7 @@ from neurojax.chips.loihi.quantise import SCALE
 from neurojax.chips.loihi.sigma_delta import Delta, Sigma, SigmaDelta
 from neurojax.chips.loihi.spec import LARGEST_AXONAL_DELAY
 from neurojax.chips.loihi.synapse import Synapse
-from neurojax.hardware.loihi._neurons import IN_UNITS, ZOO, fields_of
-from neurojax.hardware.loihi._rules import READ_OUT
+from neurojax.hardware.loihi._neurons import IN_UNITS, ZOO, fields_of, is_shifted
 from neurojax.hardware.loihi._weights import ILLEGAL, effective, fitting
 from neurojax.hardware.loihi.records import LayerRecord, same, stop
 from neurojax.layers import (
@@ -51,14 +50,6 @@ class _Open:
     names: list[str] = field(default_factory=list)  # of layers without delays
     delays: dict[str, Any] = field(default_factory=dict)  # behind it, by name: steps
     shift: str = ""  # a delay that was taken out, because the timing says it
-
-    @property
-    def is_shifted(self) -> bool:
-        """Whether slayer hands its output on one step later."""
-        neuron = self.neuron
-        if neuron is None or neuron["type"] == "SDNN":
-            return False
-        return bool(neuron["type"] != "CUBA" or neuron["vThMant"] != READ_OUT)
 
 
 class _Problems(list[str]):
@@ -340,7 +331,7 @@ def _without_shifts(opened: list[_Open], wanted: str | None, problems: _Problems
         for before, part in itertools.pairwise(opened)
         if part.is_synapse and part.kind != "input"
     ]
-    behind = [part.delays for part in opened if part.is_shifted]
+    behind = [part.delays for part in opened if is_shifted(part.neuron)]
     fits = {
         timing: places
         for timing, places in (("chip", in_front), ("slayer", behind))

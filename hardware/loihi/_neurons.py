@@ -43,6 +43,13 @@ IN_UNITS = 1 / SCALE
 PHASES = ("RF_PHASE", "ADRF_PHASE")
 
 
+def is_shifted(fields: Mapping[str, Any] | None) -> bool:
+    """Whether slayer hands the output of neurons on one step later: if they spike."""
+    if fields is None or fields["type"] == "SDNN":
+        return False
+    return fields["type"] != "CUBA" or fields["vThMant"] not in (READ_OUT, NETX_READ_OUT)
+
+
 def neuron_of(
     fields: Mapping[str, Any],
     bias: np.ndarray | None,

@@ -161,6 +161,15 @@ def test_noise_has_the_hardware_s_form() -> None:
     assert np.array_equal(again.membranes, run.membranes)
 
 
+def test_noise_wraps_where_membranes_do() -> None:
+    """Odd magnitudes times 2^31 in 35 bits: the odd multiples of 2^31 that these hold."""
+    model = LIF_neuron(2**34, 31, 0)
+    network = CRINetwork({"x": []}, {i: ([], model) for i in range(64)}, [], overflow="wrap")
+    inputs = np.zeros((20, 1, 1))
+    run = SimulatedDevice(seed=3).run(configure(network), inputs, membranes=True)
+    assert set(run.membranes.ravel()) == {n * 2**31 for n in range(-7, 8, 2)}
+
+
 # What the lab's tests of the machine assert
 
 

@@ -373,3 +373,13 @@ def test_biases_beyond_13_bits_are_refused():
     net = nj.Sequential((2,), fc=Synapse(nj.Linear.from_weights(jnp.eye(2))), a=neuron)
     with pytest.raises(ValueError, match=r"a bias of 8190 weight steps.*smaller scale"):
         configure(net)
+
+
+def test_a_recurrent_read_out_is_not_late(tmp_path):
+    """slayer shifts spikes, and 2^18 - 1 says that there are none."""
+    layer = dense(np.full((2, 3), 4.0)) | {"type": "dense_rec", "weight_rec": np.full((2, 2), -2.0)}
+    layer["neuron"] = CUBA | {"vThMant": (1 << 18) - 1}
+    path = make(tmp_path / "x.net", layer)
+    mapped = load(path, timing="slayer")
+    assert mapped.network.names == ("0.synapse", "0.neuron")
+    assert same(configure(mapped).layers, read(path).layers)
