@@ -149,6 +149,19 @@ def test_scales_of_real_numbers():
         to_real(chip, scale={"fc": 16})
 
 
+def test_neurons_do_not_take_the_scale_of_those_behind_them():
+    chip = nj.Sequential(
+        (2,),
+        fc1=Synapse(nj.Linear.from_weights(jnp.eye(2) * 32)),
+        s1=LIF(du=4095, dv=0, vth=48),
+        fc2=Synapse(nj.Linear.from_weights(jnp.eye(2) * 32)),
+        s2=LIF(du=4095, dv=0, vth=48),
+    )
+    real = to_real(chip, scale={"s2": 32})
+    assert (real["s1"].threshold, real["s2"].threshold) == (0.75, 1.5)
+    assert (real["fc1"].weight[0, 0], real["fc2"].weight[0, 0]) == (0.5, 1)
+
+
 def test_options_that_real_neurons_lack_are_refused():
     weight = jnp.array([[2.0]])
     for vth_lo in (0, jnp.array([-3.0])):

@@ -115,6 +115,9 @@ def _scales(mapped: MappedNetwork | Network, given: Any) -> dict[str, float]:
         known = dict.fromkeys(network.names, float(given))
     scales: dict[str, float] = {}
     for name in reversed(network.names):  # synapses have that of the neurons behind them
+        if isinstance(network[name], LIF | Recurrent):
+            scales[name] = float(known.get(name, SCALE))
+            continue
         behind = [scales[e.target] for e in network.outgoing(name) if e.target in scales]
         scales[name] = float(known.get(name, behind[0] if behind else SCALE))
     return scales
