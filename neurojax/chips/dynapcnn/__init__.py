@@ -11,10 +11,31 @@ from neurojax.chips.dynapcnn.discretise import (
     quantise_scalar as quantise_scalar,
     scale_of as scale_of,
 )
+from neurojax.chips.dynapcnn.dvs import DVS as DVS
 from neurojax.chips.dynapcnn.dynamics import Core as Core, CoreState as CoreState
+from neurojax.chips.dynapcnn.events import (
+    CAMERA as CAMERA,
+    EVENT as EVENT,
+    READOUT as READOUT,
+    events_to_raster as events_to_raster,
+    events_to_xytp as events_to_xytp,
+    from_records as from_records,
+    load_events as load_events,
+    make_events as make_events,
+    raster_to_events as raster_to_events,
+    save_events as save_events,
+    to_records as to_records,
+    xytp_to_events as xytp_to_events,
+)
 from neurojax.chips.dynapcnn.mapping import map as map
 from neurojax.chips.dynapcnn.memory import Memory as Memory, fits as fits, memory_of as memory_of
 from neurojax.chips.dynapcnn.placement import candidates as candidates, match as match
+from neurojax.chips.dynapcnn.routes import (
+    Route as Route,
+    cores_of as cores_of,
+    dvs_of as dvs_of,
+    routes as routes,
+)
 from neurojax.chips.dynapcnn.spec import (
     ChipSpec as ChipSpec,
     CoreSpec as CoreSpec,
