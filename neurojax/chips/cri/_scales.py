@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurojax.chips._checks import check_finite
 from neurojax.chips._mapped import Problem
 from neurojax.chips.cri._plan import Link, Part, Plan, Population, two_factors
 from neurojax.chips.cri.spec import MEMBRANE_BITS, WEIGHT_BITS
@@ -176,16 +177,7 @@ def _not_finite(values: Mapping[str, Any], problems: list[Problem]) -> bool:
     count = len(problems)
     for key, pair in values.items():
         for what, array in zip(("weights", "bias"), pair, strict=True):
-            bad = 0 if array is None else int(np.sum(~np.isfinite(array)))
-            if bad:
-                problems.append(
-                    Problem(
-                        key,
-                        f"{bad} of {array.size} values of the {what} are NaN or infinite",
-                        "parameters are finite numbers",
-                        "reload them, or lower the learning rate that made them",
-                    )
-                )
+            problems.extend(check_finite(what, array, key))
     return len(problems) > count
 
 

@@ -11,7 +11,6 @@ References:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -21,10 +20,10 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._arguments import check_inputs, check_network
-from neurojax._graph import nearest
 from neurojax._layer import Layer
 from neurojax._network import Network, Provenance
 from neurojax._simulate import simulate
+from neurojax.chips._checks import check_scale, folded
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
 from neurojax.chips._surrogate import InSteps
 from neurojax.chips._unchain import unchained
@@ -37,7 +36,6 @@ from neurojax.chips.cri.neuron import Neuron
 from neurojax.chips.cri.spec import CRISpec, spec
 from neurojax.chips.cri.synapse import Synapse
 from neurojax.layers.batch_norm import BatchNorm
-from neurojax.layers.fold import fold_batch_norm
 from neurojax.surrogate import Surrogate
 
 SUMS = ("exact", "unlimited")
@@ -91,13 +89,15 @@ def map(
     """
     check_network("cri.map", network)
     network = unchained(network)
-    _check_scale(network, scale)
+    check_scale("cri.map", network, scale, example=100)
     if sums not in SUMS:
         raise ValueError(f"cri.map: sums is {sums!r}; it must be in {SUMS}")
     chip = spec() if device is None else device
     problems: list[Problem] = []
-    folded = _fold(network, problems)
-    plan = read(folded, problems)
+    normless = folded(
+        network, problems, legal="batch norm goes into weights", remedy="move or remove it"
+    )
+    plan = read(normless, problems)
     scales, held = _scales.choose(
         plan, scale, strict=strict, unlimited=sums == "unlimited", problems=problems
     )
@@ -108,8 +108,8 @@ def map(
         )
     if problems:
         raise MappingError(chip.name, problems)
-    mapped = _assemble(folded, plan, scales, held, strict, surrogate, chip)
-    origins = _origins(network, folded, plan, scales, held, strict)
+    mapped = _assemble(normless, plan, scales, held, strict, surrogate, chip)
+    origins = _origins(network, plan, scales, held, strict)
     return MappedNetwork(mapped, chip, origins, explain)
 
 
@@ -154,28 +154,6 @@ def depths(network: Network) -> dict[str, int]:
 def _latency(network: Network) -> int:
     found = depths(network)
     return max(found[name] for name in network.outputs)
-
-
-def _check_scale(network: Network, scale: Any) -> None:
-    given = dict(scale) if isinstance(scale, Mapping) else {} if scale is None else {"": scale}
-    for name, value in given.items():
-        if name and name not in network:
-            raise ValueError(f"cri.map: scale of '{name}': {nearest(name, network.names)}")
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 < value < math.inf:
-            raise ValueError(f"cri.map: scale is {value!r}; it must be a number > 0, such as 100")
-
-
-def _fold(network: Network, problems: list[Problem]) -> Network:
-    try:
-        return fold_batch_norm(network)
-    except ValueError as error:
-        for line in str(error).splitlines():
-            name, _, text = line.removeprefix("layer '").partition("': ")
-            problems.append(
-                Problem(name, text, "batch norm goes into weights", "move or remove it")
-            )
-        return network
 
 
 def _refractory(plan: Plan, chip: CRISpec) -> list[Problem]:
@@ -258,7 +236,6 @@ def _neuron(
 
 def _origins(
     network: Network,
-    folded: Network,
     plan: Plan,
     scales: Mapping[str, _scales.Scale],
     held: Mapping[str, _scales.Held],

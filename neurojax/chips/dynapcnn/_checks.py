@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from neurojax._table import shape_text
+from neurojax.chips._checks import check_finite as check_finite
 from neurojax.chips._mapped import Problem
 from neurojax.chips.dynapcnn._chain import Block
 from neurojax.chips.dynapcnn.memory import Memory
@@ -220,18 +221,6 @@ def gain_of(block: Block, problems: list[Problem]) -> np.ndarray:
         )
     )
     return ones
-
-
-def check_finite(what: str, values: np.ndarray | None, name: str) -> Iterator[Problem]:
-    """A problem if any value is NaN or infinite."""
-    bad = 0 if values is None else int(np.sum(~np.isfinite(values)))
-    if values is not None and bad:
-        yield Problem(
-            name,
-            f"{bad} of {values.size} values of the {what} are NaN or infinite",
-            "parameters are finite numbers",
-            "reload them, or lower the learning rate that made them",
-        )
 
 
 def pooling_of(block: Block, chip: ChipSpec, problems: list[Problem]) -> tuple[int, float]:

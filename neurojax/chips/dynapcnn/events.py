@@ -77,8 +77,8 @@ def make_events(
         wrong = (stream[name] != values) | (np.atleast_1d(values) < 0)
         if wrong.any():
             raise ValueError(
-                f"make_events: {name} is {np.atleast_1d(values)[wrong][0]}; it must be a whole number "
-                f"from 0 to {np.iinfo(dtype).max}"
+                f"make_events: {name} is {np.atleast_1d(values)[wrong][0]}; it must be whole, "
+                f"0 to {np.iinfo(dtype).max}"
             )
     return stream
 

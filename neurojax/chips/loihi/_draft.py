@@ -7,10 +7,11 @@ from typing import NamedTuple
 from neurojax._graph import Edge
 from neurojax._layer import Layer, Shape
 from neurojax._network import Network
+from neurojax.chips._checks import folded
 from neurojax.chips._mapped import Problem
 from neurojax.chips.loihi._lowering import Pool
 from neurojax.chips.loihi._population import SPIKES, VALUES, Part, Population
-from neurojax.layers import MaxPool1d, MaxPool2d, fold_batch_norm
+from neurojax.layers import MaxPool1d, MaxPool2d
 from neurojax.quantise import Quantised
 
 SUPPORTED = (
@@ -57,14 +58,12 @@ class Draft:
 
     def __init__(self, network: Network, problems: list[Problem]) -> None:
         self.problems = problems
-        try:
-            self.network = fold_batch_norm(network)
-        except ValueError as error:
-            self.network = network
-            for line in str(error).splitlines():
-                name = line.split("'")[1]
-                remedy = "put it directly behind Linear or Conv"
-                self.problem(name, line.split(": ", 1)[1], "it goes into the weights", remedy)
+        self.network = folded(
+            network,
+            problems,
+            legal="it goes into the weights",
+            remedy="put it directly behind Linear or Conv",
+        )
         self.result = Reading([], {}, [], [], (), [])
 
     def problem(self, name: str, found: str, legal: str, remedy: str) -> None:

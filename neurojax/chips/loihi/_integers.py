@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neurojax._layer import Layer
+from neurojax.chips._checks import check_finite
 from neurojax.chips._mapped import Problem
 from neurojax.chips.loihi._demand import demand_of, take_biases, take_gain
 from neurojax.chips.loihi._integer_neurons import lif_in_integers, zoo_in_integers
@@ -55,7 +56,8 @@ def map_population(
     count, name = len(problems), population.name
     asked = choices.scale.get(name) if isinstance(choices.scale, Mapping) else choices.scale
     for part in population.parts:
-        _check_finite(part, problems)
+        problems.extend(check_finite("weights", part.weight, part.name))
+        problems.extend(check_finite("bias", part.bias, part.name))
     if isinstance(population.neuron, SIGMA_DELTA):
         need: Wanted | None = of_sigma_delta(population, asked, problems)
     elif any(part.carries == MESSAGES for part in population.parts):
@@ -142,20 +144,6 @@ def _of_zoo(population: Population, problems: list[Problem]) -> Wanted | None:
         surrogate=neuron.surrogate,
         scale=float(neuron.scale),
     )
-
-
-def _check_finite(part: Part, problems: list[Problem]) -> None:
-    for what, values in (("weights", part.weight), ("bias", part.bias)):
-        bad = 0 if values is None else int(np.sum(~np.isfinite(values)))
-        if values is not None and bad:
-            problems.append(
-                Problem(
-                    part.name,
-                    f"{bad} of {values.size} values of the {what} are NaN or infinite",
-                    "parameters are finite numbers",
-                    "reload them, or lower the learning rate that made them",
-                )
-            )
 
 
 def _build(

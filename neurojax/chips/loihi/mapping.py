@@ -11,7 +11,6 @@ References:
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,10 +18,11 @@ import jax
 import numpy as np
 
 from neurojax._arguments import check_network
-from neurojax._graph import Edge, nearest
+from neurojax._graph import Edge
 from neurojax._layer import Layer
 from neurojax._network import Network, Provenance
 from neurojax._simulate import simulate
+from neurojax.chips._checks import check_scale
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
 from neurojax.chips._unchain import unchained
 from neurojax.chips.loihi._draft import Reading
@@ -234,16 +234,7 @@ def _check_options(
         raise ValueError(
             f"loihi.map: exponent is {exponent!r}; it must be an integer within {low}..{high}"
         )
-    given = dict(scale) if isinstance(scale, Mapping) else {} if scale is None else {"": scale}
-    for name, value in given.items():
-        if name and name not in network:
-            raise ValueError(f"loihi.map: scale of '{name}': {nearest(name, network.names)}")
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not 0 < value < math.inf
-        ):
-            raise ValueError(f"loihi.map: scale is {value!r}; it must be a number > 0, such as 64")
+    check_scale("loihi.map", network, scale, example=64)
 
 
 def _assemble(
