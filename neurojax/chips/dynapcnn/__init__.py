@@ -3,6 +3,11 @@
 from neurojax.chips._surrogate import InSteps as InSteps
 from neurojax.chips.dynapcnn._assemble import assemble as assemble
 from neurojax.chips.dynapcnn._origin import Origin as Origin
+from neurojax.chips.dynapcnn.addresses import (
+    Place as Place,
+    neuron_address as neuron_address,
+    neuron_place as neuron_place,
+)
 from neurojax.chips.dynapcnn.discretise import (
     Discretised as Discretised,
     Scales as Scales,
@@ -30,6 +35,12 @@ from neurojax.chips.dynapcnn.events import (
 from neurojax.chips.dynapcnn.mapping import map as map
 from neurojax.chips.dynapcnn.memory import Memory as Memory, fits as fits, memory_of as memory_of
 from neurojax.chips.dynapcnn.placement import candidates as candidates, match as match
+from neurojax.chips.dynapcnn.readout import (
+    classes_of_features as classes_of_features,
+    classes_of_readout as classes_of_readout,
+    extend_readout_layer as extend_readout_layer,
+    readout_spread as readout_spread,
+)
 from neurojax.chips.dynapcnn.routes import (
     Route as Route,
     cores_of as cores_of,
