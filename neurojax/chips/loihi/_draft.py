@@ -69,6 +69,12 @@ class Draft:
     def problem(self, name: str, found: str, legal: str, remedy: str) -> None:
         self.problems.append(Problem(name, found, legal, remedy))
 
+    def free(self, name: str) -> str:
+        """A name for a layer that the network does not have: this one, or a longer one."""
+        while name in self.network or name in self.network.inputs or name in self.result.kept:
+            name += "_"
+        return name
+
     def keep(self, name: str, layer: Layer, *flows: Flow) -> None:
         """A layer of the mapped network that only moves values."""
         self.result.kept[name] = layer

@@ -185,7 +185,7 @@ def _build(
         layers[part.name] = Synapse(
             held, exponent=e, bits=choices.weight_bits, sign=sign, message_bits=width
         )
-    for owner in {part.owner for part in population.parts if part.owner}:
+    for owner in dict.fromkeys(part.owner for part in population.parts if part.owner):
         real, imag = (layers.pop(f"{owner}.{half}") for half in ("real", "imag"))
         layers[owner] = ComplexSynapse(real, imag)
     if population.recurrent:

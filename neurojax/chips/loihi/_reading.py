@@ -132,7 +132,7 @@ class _Reader:
             return self.concat(name, layer, flows)
         if len(flows) > 1:
             if all(flow.parts is not None for flow in flows):
-                flows = [self.add(f"{name}_sum", flows)]
+                flows = [self.add(self.draft.free(f"{name}_sum"), flows)]
             else:
                 self.draft.problem(
                     name,
@@ -216,9 +216,7 @@ class _Reader:
                 "put it at the input of the network",
             )
             return flow
-        own = f"{name}_input"
-        while own in self.network or own in self.network.inputs:
-            own += "_"
+        own = self.draft.free(f"{name}_input")
         self.draft.keep(own, Input(), flow)
         return Flow(own, flow.shape, ())
 

@@ -673,6 +673,22 @@ def test_layers_that_move_values_add_up_what_comes():
     compare(nj.Network(layers, edges, inputs=(5,)), spikes_in(10, 2, (5,)))
 
 
+def test_a_sum_that_the_mapping_makes_takes_no_other_layers_name():
+    rng = np.random.default_rng(18)
+    dense = lambda *shape: Linear.from_weights(dyadic(rng, *shape, unit=4))  # noqa: E731
+    neuron = lambda: IAF(threshold=1.5, **ZERO)  # noqa: E731
+    layers = {
+        "l": dense(8, 5), "r": dense(8, 5), "wait": Delay(1), "a": neuron(),
+        "next": dense(4, 8), "wait_sum": neuron(),
+    }  # fmt: skip
+    edges = [
+        ("input", "l"), ("input", "r"), ("l", "wait"), ("r", "wait"), ("wait", "a"), ("a", "next"),
+        ("next", "wait_sum"),
+    ]  # fmt: skip
+    mapped = compare(nj.Network(layers, edges, inputs=(5,)), spikes_in(10, 2, (5,)))
+    assert "wait_sum_" in mapped.network
+
+
 def test_refused_options_and_devices():
     net = dense(a=IAF(**ZERO))
     for options, found in (
