@@ -7,9 +7,16 @@ In each time step and for each neuron, with integers throughout:
     v -= s threshold                                   (reset "subtract"; "zero": v = 0 if s > 0)
     v  = max(v, v_min)
 
-The bound comes after the reset: within a step the membrane may be below it. There is no upper
-bound. Integers live in float32 arrays, which is exact while the sums stay below 2^24;
-`Core.exact_counts` says for which inputs that is guaranteed.
+The bound comes after the reset: within a step the membrane may be below it. Integers live in
+float32 arrays, which is exact while the sums stay below 2^24; `Core.exact_counts` says for which
+inputs that is guaranteed.
+
+Two things that sinabs leaves out are options. The membrane has 16 bits; what happens above 32767
+is not documented, so `overflow` offers both that a register can do, and neither by default. It is
+applied to the sum of a time step, where the chip has one sum an event. The bias ("leak") of the
+chip acts on a slow clock, and saturates at v_min: `leak_every=n` adds it once before the input of
+the steps n, 2n, ... Whether it can make a neuron fire by itself is not documented; here it fires in
+that step, as it does with a bias in every step.
 
 References:
     sinabs 3.1.3, `DynapcnnLayer` and `IAFSqueeze`; SynSense, "Speck Dev Kit Datasheet".
@@ -37,12 +44,16 @@ LARGEST_EXACT = 1 << 24
 """Integers up to here, and no further, are exact in float32."""
 
 RESETS = ("subtract", "zero")
+OVERFLOWS = (None, "saturate", "wrap")
+TOP = integer_range(STATE_BITS)[1]
 
 
 class CoreState(NamedTuple):
     """State of a core."""
 
-    v: Float[Array, "f h w"]  # membrane potentials, integers
+    v: Float[Array, "*neurons"]  # membrane potentials, integers
+    tick: Float[Array, ""] | None = None  # time steps to the next tick of the slow clock
+    overflowed: Float[Array, "*neurons"] | None = None  # sums above 32767 so far
 
 
 class Integers(NamedTuple):
@@ -76,6 +87,11 @@ class Core(Layer):
         surrogate: Derivative of the spikes. Default: exponential, with a width relative to the
             threshold, as in sinabs.
         flat: The output is `(f,)` instead of `(f, 1, 1)`: the core holds a Linear layer.
+        overflow: What a membrane above 32767 does: None, stay there, as in sinabs; `"saturate"` at
+            32767; or `"wrap"`, go round to v - 65536.
+        count_overflow: Count such sums in the state, for each neuron (`"core.overflowed"`).
+        leak_every: Time steps of a tick of the slow clock, on which the bias acts. None: the bias
+            is a part of every step's sum, as in sinabs.
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
@@ -100,6 +116,9 @@ class Core(Layer):
     bias_bits: int = eqx.field(static=True)
     surrogate: surrogates.Surrogate = eqx.field(static=True)
     flat: bool = eqx.field(static=True)
+    overflow: str | None = eqx.field(static=True)
+    count_overflow: bool = eqx.field(static=True)
+    leak_every: int | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -116,6 +135,9 @@ class Core(Layer):
         bias_bits: int = WEIGHT_BITS,
         surrogate: surrogates.Surrogate | None = None,
         flat: bool = False,
+        overflow: str | None = None,
+        count_overflow: bool = False,
+        leak_every: int | None = None,
     ) -> None:
         conv = Conv2d.from_weights(weight, bias, stride=stride, padding=padding)
         if reset not in RESETS:
@@ -126,6 +148,10 @@ class Core(Layer):
             raise ValueError(
                 f"Core: bias_bits={bias_bits}; it must be within {WEIGHT_BITS}..{STATE_BITS}"
             )
+        if overflow not in OVERFLOWS:
+            raise ValueError(f"Core: overflow={overflow!r}; use one of {OVERFLOWS}")
+        if leak_every is not None and leak_every < 1:
+            raise ValueError(f"Core: leak_every={leak_every}; use 1 step or more, or None")
         self.weight, self.bias = conv.weight, conv.bias
         self.threshold, self.v_min = threshold, v_min
         (top, _), (left, _) = conv.padding
@@ -134,6 +160,8 @@ class Core(Layer):
         self.bias_bits = bias_bits
         self.surrogate = surrogates.Exponential() if surrogate is None else surrogate
         self.flat = flat
+        self.overflow, self.count_overflow = overflow, bool(count_overflow)
+        self.leak_every = leak_every
 
     def _conv(self) -> Conv2d:
         return Conv2d.from_weights(self.weight, stride=self.stride, padding=self.padding)
@@ -150,7 +178,17 @@ class Core(Layer):
         return shape[:1] if self.flat else shape
 
     def init(self, in_shape: Shape) -> CoreState:
-        return CoreState(jnp.zeros(self.out_shape(in_shape)))
+        zeros = jnp.zeros(self.out_shape(in_shape))
+        return CoreState(
+            zeros,
+            None if self._clocked is None else jnp.float32(self._clocked),
+            zeros if self.count_overflow else None,
+        )
+
+    @property
+    def _clocked(self) -> int | None:
+        """Time steps of a tick, if there is anything for a tick to do."""
+        return None if self.bias is None else self.leak_every
 
     def prepare(self, key: PRNGKeyArray | None) -> Core:
         """The core as it is on the chip: integers within their widths."""
@@ -176,13 +214,42 @@ class Core(Layer):
         _, current = self._conv().step(None, x.reshape(-1, 1, 1) if x.ndim == 1 else x)
         # Some convolution algorithms of GPUs are off by less than half a step.
         current = round_half_even(current)
-        if self.bias is not None:
+        if self.bias is not None and self._clocked is None:
             current = current + self.bias[:, None, None]
-        v = state.v + (current[:, 0, 0] if self.flat else current)
+        v, tick, overflowed = self._leaked(state)
+        v, over = self._upper_end(v + (current[:, 0, 0] if self.flat else current))
         spikes = self._fire(v)
-        v = self._reset(v, spikes)
-        v = jnp.where(v > self.v_min, v, self.v_min)
-        return CoreState(v), spikes
+        v = self._bounded(self._reset(v, spikes))
+        if overflowed is not None:
+            overflowed = overflowed + over
+        return CoreState(v, tick, overflowed), spikes
+
+    def _leaked(self, state: CoreState) -> CoreState:
+        """The state after the slow clock, if it ticks before this step."""
+        if self._clocked is None or self.bias is None or state.tick is None:
+            return state
+        ticks = state.tick < 1
+        bias = self.bias if self.flat else self.bias[:, None, None]
+        v, over = self._upper_end(state.v + bias)
+        overflowed = state.overflowed
+        return CoreState(
+            jnp.where(ticks, self._bounded(v), state.v),
+            jnp.where(ticks, float(self._clocked), state.tick) - 1,
+            None if overflowed is None else overflowed + jnp.where(ticks, over, 0),
+        )
+
+    def _upper_end(self, v: Array) -> tuple[Array, Array]:
+        """A sum in the register of 16 bits, and whether it was too large for it."""
+        over = (v > TOP).astype(v.dtype)
+        if self.overflow == "saturate":
+            v = jnp.where(v < TOP, v, float(TOP))
+        elif self.overflow == "wrap":
+            turns = jnp.floor((v + (TOP + 1)) * 2.0**-STATE_BITS)
+            v = v - lax.stop_gradient(jnp.maximum(turns, 0)) * 2.0**STATE_BITS
+        return v, over
+
+    def _bounded(self, v: Array) -> Array:
+        return jnp.where(v > self.v_min, v, self.v_min)
 
     def _fire(self, v: Array) -> Array:
         if self.max_spikes == 1:
@@ -231,6 +298,10 @@ class Core(Layer):
             text += f", stride {self.stride[0]}x{self.stride[1]}"
         if self.padding != (0, 0):
             text += f", padding {self.padding[0]}x{self.padding[1]}"
+        if self.overflow is not None:
+            text += f", overflow {self.overflow}s"
+        if self._clocked is not None:
+            text += f", leak every {self._clocked} steps"
         return text
 
 

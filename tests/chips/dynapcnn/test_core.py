@@ -34,18 +34,23 @@ def cores(draw):
         "padding": padding,
         "reset": draw(st.sampled_from(["subtract", "zero"])),
         "max_spikes": draw(st.sampled_from([None, 1, 2, 5])),
+        "overflow": draw(st.sampled_from([None, "saturate", "wrap"])),
+        "leak_every": draw(st.sampled_from([None, 1, 2, 3])),
     }
     weight = rng.integers(-largest, min(largest, 127) + 1, (features, channels, *kernel))
     bias = rng.integers(-128, 128, features) if draw(st.booleans()) else None
-    x = rng.poisson(draw(st.sampled_from([0.1, 1, 4])), (steps, channels, height, width))
+    # At 200 events from each pixel, sums leave 16 bits.
+    rate = draw(st.sampled_from([0.1, 1, 4, 200]))
+    x = rng.poisson(rate, (steps, channels, height, width))
     return weight, bias, options, x
 
 
 @given(cores(), st.sampled_from([1, 2, 4]))
 def test_equal_to_the_integer_oracle(case, pool):
     weight, bias, options, x = case
-    spikes, membranes = oracle.run_core(x, weight, bias, **options)
-    core = Core(np.float32(weight), None if bias is None else np.float32(bias), **options)
+    spikes, membranes, above = oracle.trace_core(x, weight, bias, **options)
+    bias = None if bias is None else np.float32(bias)
+    core = Core(np.float32(weight), bias, **options, count_overflow=True)
     layers = {"core": core}
     if min(spikes.shape[2:]) >= pool:
         layers["pool"] = SumPool2d(pool)
@@ -54,6 +59,7 @@ def test_equal_to_the_integer_oracle(case, pool):
         pooled = spikes
     net = nj.Sequential(x.shape[1:], **layers)
     run = nj.simulate(net, np.float32(x)[:, None], probes=["core", "core.v"])
+    np.testing.assert_array_equal(np.asarray(run.state.layers["core"].overflowed)[0], above)
     np.testing.assert_array_equal(np.asarray(run["core"])[:, 0], spikes)
     np.testing.assert_array_equal(np.asarray(run["core.v"])[:, 0], membranes)
     np.testing.assert_array_equal(np.asarray(run.outputs)[:, 0], pooled)
@@ -163,6 +169,8 @@ def test_only_float32_is_accepted():
         ({"reset": "none"}, "reset='none'"),
         ({"max_spikes": 0}, "max_spikes=0"),
         ({"bias_bits": 32}, "bias_bits=32"),
+        ({"overflow": "clip"}, "overflow='clip'"),
+        ({"leak_every": 0}, "leak_every=0"),
     ],
 )
 def test_options_are_checked(options, text):
