@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from neurojax._layer import Layer, Shape
+from neurojax.chips.dynapcnn import DVS
 from neurojax.converters._nested import nested
 from neurojax.converters._registry import Converted, kind_of, refuse, register
 from neurojax.converters._values import is_number, per_neuron
@@ -181,7 +182,50 @@ def _channel_shift(module: Any, in_shape: Shape) -> Layer:
     return Pad([(module.channel_shift, 0)] + [(0, 0)] * (-module.channel_axis - 1))
 
 
+@register("sinabs.DVSLayer")
+def _dvs(module: Any, in_shape: Shape) -> Layer:
+    height, width = module.get_output_shape_after_pooling()[1:]
+    crop = module.get_roi()
+    layer = DVS(
+        pool=module.get_pooling(),
+        crop=None if crop == ((0, height), (0, width)) else crop,
+        merge_polarities=module.merge_polarities,
+        flip_x=module.flip_layer.flip_x,
+        flip_y=module.flip_layer.flip_y,
+        swap_xy=module.flip_layer.swap_xy,
+        pixel_array=not module.disable_pixel_array,
+    )
+    layer.out_shape(in_shape)
+    return layer
+
+
+@register("sinabs.Crop2d")
+def _crop_to(module: Any, in_shape: Shape) -> Layer:
+    # Slices end where the map ends, whatever they say.
+    rows, columns = (
+        (first, min(last, size))
+        for (first, last), size in zip(
+            (
+                (module.top_crop, module.bottom_crop),
+                (module.left_crop, module.right_crop),
+            ),
+            in_shape[1:],
+            strict=True,
+        )
+    )
+    return DVS(crop=(rows, columns))
+
+
+@register("sinabs.FlipDims")
+def _flip(module: Any, in_shape: Shape) -> Layer:
+    del in_shape
+    return DVS(flip_x=module.flip_x, flip_y=module.flip_y, swap_xy=module.swap_xy)
+
+
 _REFUSED = {
+    "DynapcnnLayer": "is a core of the chip already; import the model that it was made from",
+    "DynapcnnNetworkModule": "is on the chip already; import the model that it was made from",
+    "DynapcnnNetwork": "is on the chip already; import the model that it was made from",
     "FlattenTime": "moves time and batch; use torch.nn.Flatten(0, 1), which does the same",
     "SpikingMaxPooling2dLayer": "chooses by all spikes so far; use SumPool2d, which chips have",
     "Img2SpikeLayer": "draws input spikes; use neurojax.encode in front of the network",
