@@ -11,7 +11,7 @@ from jaxtyping import Array
 from neurojax._layer import Layer
 from neurojax.chips.loihi.cuba import CUBA
 from neurojax.chips.loihi.quantise import SCALE
-from neurojax.chips.loihi.spec import DECAY_BITS
+from neurojax.chips.loihi.spec import FULL
 from neurojax.surrogate import Exponential, Sigmoid, Surrogate
 
 Number = float | Array
@@ -136,7 +136,7 @@ def decay(steps: Any, *, learned: bool, spatial: bool) -> Number:
         learned: Whether one value is a parameter, too.
         spatial: Whether there are axes behind the channels.
     """
-    value = np.clip(array(steps), 0, 1 << DECAY_BITS) / (1 << DECAY_BITS)
+    value = np.clip(array(steps), 0, FULL) / FULL
     if value.size == 1 and not learned:
         return float(value.reshape(()))
     return jnp.asarray(value.reshape(-1, 1, 1) if spatial and value.size > 1 else value)

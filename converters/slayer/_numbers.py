@@ -12,8 +12,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from neurojax.chips.loihi._leak import FULL, leak
+from neurojax.chips.loihi._leak import leak
 from neurojax.chips.loihi.quantise import LARGEST, quantise_8bit, step_quantise
+from neurojax.chips.loihi.spec import FULL
 from neurojax.converters.slayer._neurons import array
 from neurojax.fixed_point import divide, shift_right, truncate
 from neurojax.surrogate import Surrogate, spike

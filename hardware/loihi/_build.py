@@ -17,6 +17,7 @@ from neurojax._network import Network, Provenance
 from neurojax.chips.loihi.complex_synapse import ComplexSynapse
 from neurojax.chips.loihi.input import Input
 from neurojax.chips.loihi.pool import PerChannel
+from neurojax.chips.loihi.spec import MESSAGE_BITS
 from neurojax.chips.loihi.synapse import Synapse
 from neurojax.hardware.loihi._neurons import IN_UNITS, ZOO, is_shifted, neuron_of, sum_of_all
 from neurojax.hardware.loihi._weights import ILLEGAL, synapse_of
@@ -38,9 +39,6 @@ from neurojax.layers.transposed import ConvTranspose2d
 from neurojax.surrogate import Surrogate
 
 TIMINGS = ("aligned", "chip", "slayer")
-
-MESSAGE_BITS = 24
-"""Of what sigma-delta neurons send."""
 
 
 class Origin(NamedTuple):

@@ -15,12 +15,11 @@ from neurojax.chips.loihi.lif import LIF, STEPS_PER_UNIT
 from neurojax.chips.loihi.quantise import SCALE
 from neurojax.chips.loihi.resonator import RF, RFIzhikevich
 from neurojax.chips.loihi.sigma_delta import Delta, Sigma, SigmaDelta
-from neurojax.chips.loihi.spec import DECAY_BITS, LARGEST_BIAS, STATE_BITS, STATE_SHIFT
+from neurojax.chips.loihi.spec import FULL, LARGEST_BIAS, STATE_BITS, STATE_SHIFT
 from neurojax.hardware.loihi._rules import NETX_READ_OUT, READ_OUT
 from neurojax.hardware.loihi.records import COMPLEX
 from neurojax.surrogate import Surrogate
 
-FULL = 1 << DECAY_BITS
 BIAS_EXPONENT = STATE_SHIFT  # biases of a file are weight steps
 EXPONENTS: dict[str, Any] = {"spike_exp": STATE_SHIFT, "state_exp": STATE_SHIFT}  # netx' own
 

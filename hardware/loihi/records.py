@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurojax.chips.loihi.spec import LARGEST_THRESHOLD
+from neurojax.chips.loihi.spec import FULL, LARGEST_REFRACTORY, LARGEST_THRESHOLD
 from neurojax.hardware.loihi import _rules as rules
 from neurojax.hardware.loihi._rules import Rule, Wrong
 
@@ -88,11 +88,11 @@ LAYERS: Mapping[str, Kind] = {
 }
 WITHOUT_NEURON = ("flatten", "average", "concat")
 
-_DECAY = rules.per_channel(0, 4096)
+_DECAY = rules.per_channel(0, FULL)
 _THRESHOLD = rules.whole(0, LARGEST_THRESHOLD, also=(rules.NETX_READ_OUT, rules.READ_OUT))
 _FIRES = rules.whole(0, LARGEST_THRESHOLD)
 _GRADED: dict[str, Rule] = {"gradedSpike": rules.flag}
-_REFRACTORY: dict[str, Rule] = {"refDelay": rules.whole(1, 64)}
+_REFRACTORY: dict[str, Rule] = {"refDelay": rules.whole(1, LARGEST_REFRACTORY)}
 _OLD = ("wgtExp", "theta", "tauRho", "scaleRho")
 _ADAPTS: dict[str, Rule] = {
     "thDecay": _DECAY,

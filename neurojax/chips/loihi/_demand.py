@@ -15,8 +15,8 @@ from neurojax.chips.loihi._population import (
     times_output,
 )
 from neurojax.chips.loihi._wanted import Wanted
-from neurojax.chips.loihi.scales import FULL, Demand, round_decay
-from neurojax.chips.loihi.spec import LoihiSpec
+from neurojax.chips.loihi.scales import Demand, round_decay
+from neurojax.chips.loihi.spec import FULL, LoihiSpec
 
 
 def take_biases(population: Population, need: Wanted) -> np.ndarray | None:

@@ -15,8 +15,8 @@ from neurojax.chips.loihi._phase import PhaseExponential
 from neurojax.chips.loihi._resonator import AbstractResonator
 from neurojax.chips.loihi._wanted import Wanted
 from neurojax.chips.loihi.lif import LIF
-from neurojax.chips.loihi.scales import FULL, round_bias, round_decay, round_threshold
-from neurojax.chips.loihi.spec import STATE_BITS, STATE_SHIFT, LoihiSpec
+from neurojax.chips.loihi.scales import round_bias, round_decay, round_threshold
+from neurojax.chips.loihi.spec import FULL, STATE_BITS, STATE_SHIFT, LoihiSpec
 from neurojax.surrogate import Surrogate
 
 

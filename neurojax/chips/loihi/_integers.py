@@ -13,7 +13,7 @@ from neurojax.chips._checks import check_finite
 from neurojax.chips._mapped import Problem
 from neurojax.chips.loihi._demand import demand_of, take_biases, take_gain
 from neurojax.chips.loihi._integer_neurons import lif_in_integers, zoo_in_integers
-from neurojax.chips.loihi._messages import MESSAGE_BITS, in_integers, of_sigma_delta
+from neurojax.chips.loihi._messages import in_integers, of_sigma_delta
 from neurojax.chips.loihi._neuron import AbstractNeuron
 from neurojax.chips.loihi._population import MESSAGES, SIGMA_DELTA, Part, Population
 from neurojax.chips.loihi._report import Origin, SynapseOrigin
@@ -21,7 +21,7 @@ from neurojax.chips.loihi._resonator import AbstractResonator
 from neurojax.chips.loihi._wanted import Options, Wanted, wanted
 from neurojax.chips.loihi.complex_synapse import ComplexSynapse
 from neurojax.chips.loihi.scales import Demand, Scaling, choose_scale
-from neurojax.chips.loihi.spec import STATE_SHIFT, LoihiSpec
+from neurojax.chips.loihi.spec import MESSAGE_BITS, STATE_SHIFT, LoihiSpec
 from neurojax.chips.loihi.synapse import Synapse
 from neurojax.chips.loihi.weights import MantissaRange, mantissa_range
 from neurojax.layers import Recurrent

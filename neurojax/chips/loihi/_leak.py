@@ -22,11 +22,8 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from neurojax._layer import Layer, Shape
-from neurojax.chips.loihi.spec import DECAY_BITS
+from neurojax.chips.loihi.spec import FULL
 from neurojax.fixed_point import _derivative_of, clamp, round_half_even
-
-FULL = 1 << DECAY_BITS
-"""The decay, in steps, that keeps nothing."""
 
 
 def leak(

@@ -11,11 +11,11 @@ from typing import Any
 import equinox as eqx
 
 from neurojax._layer import constants_to_floats
-from neurojax.chips.loihi._leak import FULL
+from neurojax.chips.loihi.spec import FULL, LARGEST_STATE
 
 
-def lif_lines(lif: Any, *, largest: int, per_weight: int, per_unit: int) -> tuple[str, ...]:
-    """Of `LIF`, whose limit of the membrane and whose steps a weight step and a unit are given."""
+def lif_lines(lif: Any, *, per_weight: int, per_unit: int) -> tuple[str, ...]:
+    """Of `LIF`, whose steps a weight step and a unit are given."""
     lines = []
     if lif.reset_interval is not None:
         lines += [
@@ -32,7 +32,7 @@ def lif_lines(lif: Any, *, largest: int, per_weight: int, per_unit: int) -> tupl
     v = f"trunc({keep_v} v / {FULL}) + {drive}"
     lines += [
         f"current: u <- wrap(trunc({keep_u} u / {FULL}) + trunc({per_weight} x))",
-        f"membrane: v <- max(-{largest}, min({largest}, {v}))",
+        f"membrane: v <- max(-{LARGEST_STATE}, min({LARGEST_STATE}, {v}))",
     ]
     output = f"v / {per_unit}" if lif.graded else "v"
     return (*lines, *_spike_lines(lif, per_weight, output))

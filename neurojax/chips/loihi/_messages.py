@@ -16,11 +16,8 @@ from neurojax.chips._mapped import Problem
 from neurojax.chips.loihi._population import MESSAGES, SIGMA_DELTA, Population
 from neurojax.chips.loihi._wanted import Wanted
 from neurojax.chips.loihi.sigma_delta import Delta, Sigma
-from neurojax.chips.loihi.spec import STATE_BITS, STATE_SHIFT
+from neurojax.chips.loihi.spec import STATE_SHIFT
 from neurojax.surrogate import Surrogate
-
-MESSAGE_BITS = STATE_BITS
-"""Width of what sigma-delta neurons send, sign included in Lava's integers."""
 
 
 def of_sigma_delta(

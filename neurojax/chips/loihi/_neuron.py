@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._layer import Constant, Layer, constants_to_floats, parameter
-from neurojax.chips.loihi._leak import FULL, leak, on_grid
+from neurojax.chips.loihi._leak import leak, on_grid
 from neurojax.chips.loihi.quantise import SCALE, _positive
-from neurojax.chips.loihi.spec import STATE_SHIFT
+from neurojax.chips.loihi.spec import FULL, STATE_SHIFT
 from neurojax.fixed_point import _derivative_of, divide, truncate
 
 CURRENT_DECAYS = {"current_decay": "iDecay", "voltage_decay": "vDecay"}

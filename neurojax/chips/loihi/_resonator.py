@@ -24,8 +24,9 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
 
 from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
-from neurojax.chips.loihi._leak import FULL, check_shapes, leak
+from neurojax.chips.loihi._leak import check_shapes, leak
 from neurojax.chips.loihi._neuron import AbstractNeuron, check_norm
+from neurojax.chips.loihi.spec import FULL
 from neurojax.fixed_point import _derivative_of, clamp
 
 SHORTEST_PERIOD = 4

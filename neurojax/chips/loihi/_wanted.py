@@ -14,11 +14,10 @@ from neurojax.chips._mapped import Problem
 from neurojax.chips.loihi.cuba import CUBA
 from neurojax.chips.loihi.float import FloatLIF
 from neurojax.chips.loihi.norm import ShiftNorm
-from neurojax.chips.loihi.spec import DECAY_BITS, LoihiSpec
+from neurojax.chips.loihi.spec import FULL, LoihiSpec
 from neurojax.neurons import IAF, LI, CubaIAF, CubaLI, CubaLIF
 from neurojax.surrogate import Surrogate
 
-FULL = 1 << DECAY_BITS
 READ_OUTS = (LI, CubaLI)
 CURRENTS = (CubaLIF, CubaIAF, CubaLI)
 UNLEAKY = (IAF, CubaIAF)

@@ -31,8 +31,9 @@ from neurojax import surrogate as surrogates
 from neurojax._layer import Layer, Shape, State, constants_to_floats, parameter
 from neurojax._recompute import recomputed
 from neurojax.chips.loihi._fire import check_reset_options, fires, graded, reset
-from neurojax.chips.loihi._leak import FULL, check_shapes, leak
+from neurojax.chips.loihi._leak import check_shapes, leak
 from neurojax.chips.loihi._neuron import CURRENT_DECAYS, AbstractScaled, check_norm
+from neurojax.chips.loihi.spec import FULL
 from neurojax.fixed_point import _derivative_of, divide, round_half_even, truncate
 
 

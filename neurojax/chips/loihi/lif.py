@@ -35,12 +35,15 @@ from neurojax._layer import Constant, Layer, Shape, constants_to_floats, paramet
 from neurojax._recompute import recomputed
 from neurojax.chips._surrogate import InSteps
 from neurojax.chips.loihi._fire import RESET_GRADIENTS, fires, graded, reset
-from neurojax.chips.loihi._leak import FULL, check_shapes, leak
+from neurojax.chips.loihi._leak import check_shapes, leak
 from neurojax.chips.loihi._lines import lif_lines
 from neurojax.chips.loihi.quantise import SCALE
 from neurojax.chips.loihi.spec import (
     BIAS_EXPONENTS,
+    FULL,
     LARGEST_BIAS,
+    LARGEST_REFRACTORY,
+    LARGEST_STATE,
     LARGEST_THRESHOLD,
     STATE_BITS,
     STATE_SHIFT,
@@ -48,15 +51,11 @@ from neurojax.chips.loihi.spec import (
 from neurojax.fixed_point import clamp, floor, round_half_even, truncate
 from neurojax.surrogate import ATan, Surrogate
 
-LARGEST = (1 << (STATE_BITS - 1)) - 1
-"""Largest membrane; the smallest is its negative."""
-
 LAVA_BIAS_EXPONENTS = (-8, BIAS_EXPONENTS[1])
 """Lava also takes negative ones."""
 
 SHIFTS = (-8, 8)
-REFRACTORY = (1, 64)
-"""brian2-loihi and nengo-loihi."""
+REFRACTORY = (1, LARGEST_REFRACTORY)
 
 STEPS_PER_WEIGHT = 1 << STATE_SHIFT
 STEPS_PER_UNIT = SCALE * STEPS_PER_WEIGHT
@@ -239,7 +238,7 @@ class LIF(Layer):
         wrapped, saturated = state.wrapped, state.saturated
         if wrapped is not None and saturated is not None:
             wrapped = wrapped + (turns + more != 0)
-            over = jnp.abs(lax.stop_gradient(h)) > LARGEST
+            over = jnp.abs(lax.stop_gradient(h)) > LARGEST_STATE
             saturated = saturated + (over if silent is None else over & ~silent)
         return LIFState(u, v, refractory, state.restart, wrapped, saturated), y
 
@@ -266,7 +265,7 @@ class LIF(Layer):
 
     def _end(self, h: Array, silent: Array | None) -> tuple[Array, Array, Array | None]:
         """Membrane and output at the end of a step, and where there was a spike of either sign."""
-        v = clamp(h, -LARGEST, LARGEST)
+        v = clamp(h, -LARGEST_STATE, LARGEST_STATE)
         if silent is not None:
             v = jnp.where(silent, 0, v)
         unit = 1 / STEPS_PER_UNIT if self.graded else 1.0
@@ -306,9 +305,7 @@ class LIF(Layer):
         return f"LIF {', '.join(words)}"
 
     def equations(self) -> tuple[str, ...]:
-        return lif_lines(
-            self, largest=LARGEST, per_weight=STEPS_PER_WEIGHT, per_unit=STEPS_PER_UNIT
-        )
+        return lif_lines(self, per_weight=STEPS_PER_WEIGHT, per_unit=STEPS_PER_UNIT)
 
 
 def _wrap(n: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:

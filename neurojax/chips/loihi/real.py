@@ -19,11 +19,10 @@ from neurojax._layer import Layer
 from neurojax._network import Network
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
 from neurojax.chips._surrogate import InSteps
-from neurojax.chips.loihi._leak import FULL
 from neurojax.chips.loihi.lif import LIF
 from neurojax.chips.loihi.pool import PerChannel
 from neurojax.chips.loihi.quantise import SCALE
-from neurojax.chips.loihi.spec import STATE_SHIFT
+from neurojax.chips.loihi.spec import FULL, STATE_SHIFT
 from neurojax.chips.loihi.synapse import Synapse
 from neurojax.layers import (
     Add,

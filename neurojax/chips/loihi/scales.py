@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from neurojax.chips.loihi.spec import DECAY_BITS, STATE_BITS, STATE_SHIFT, WEIGHT_BITS, LoihiSpec
+from neurojax.chips.loihi.spec import FULL, LARGEST_STATE, STATE_SHIFT, WEIGHT_BITS, LoihiSpec
 from neurojax.chips.loihi.weights import mantissa_range
 
 FACTORS = np.geomspace(0.55, 1.25, 48)
@@ -31,9 +31,6 @@ the largest weights are clipped; below 1 / 2 a step of the exponent would give t
 
 TOLERANCE = 1.01
 """A smaller exponent, which leaves more headroom, is taken if its error is at most this larger."""
-
-FULL = 1 << DECAY_BITS
-STATE_LIMIT = (1 << (STATE_BITS - 1)) - 1
 
 
 class Scaling(NamedTuple):
@@ -207,7 +204,7 @@ def _candidates(
     base = np.unique(base[base > 0])
     room = highest
     if demand.largest_sum > 0:
-        steps = STATE_LIMIT / demand.memory
+        steps = LARGEST_STATE / demand.memory
         if chip.accumulator_bits is not None:
             steps = min(steps, 1 << (chip.accumulator_bits - 1))
         room = min(room, steps / (1 << STATE_SHIFT) / demand.largest_sum)

@@ -22,11 +22,20 @@ from neurojax._graph import nearest
 DECAY_BITS = 12
 """A decay is a multiple of 2^-12: 0 keeps everything, 4096 / 4096 keeps nothing [davies, lava]."""
 
+FULL = 1 << DECAY_BITS
+"""The decay, in steps, that keeps nothing."""
+
 STATE_SHIFT = 6
 """States have this many more bits behind the point than weights and thresholds [lava, nengo]."""
 
 STATE_BITS = 24
 """Width of current and membrane, sign included [lava, nengo]."""
+
+LARGEST_STATE = (1 << (STATE_BITS - 1)) - 1
+"""Of the membrane; the smallest is its negative [lava]."""
+
+MESSAGE_BITS = STATE_BITS
+"""Width of what graded and sigma-delta neurons send, sign included in Lava's integers [lava]."""
 
 WEIGHT_BITS = 8
 """Width of a weight of either sign; its lowest bit is 0, so weights are even [lava, nengo]."""
@@ -42,6 +51,9 @@ BIAS_EXPONENTS = (0, 7)
 
 WEIGHT_EXPONENTS = (-8, 7)
 """Lowest and highest exponent of the weights of a synapse [nengo]."""
+
+LARGEST_REFRACTORY = 64
+"""Time steps that a membrane stays at 0, the spike's own included [brian2, nengo]."""
 
 LARGEST_AXONAL_DELAY = 62
 """Time steps [lava]."""
@@ -85,7 +97,7 @@ class LoihiSpec:
     bias_exponents: tuple[int, int] = BIAS_EXPONENTS
     weight_exponents: tuple[int, int] = WEIGHT_EXPONENTS
     largest_delay: int = LARGEST_AXONAL_DELAY
-    largest_refractory: int = 64  # [brian2, nengo] time steps
+    largest_refractory: int = LARGEST_REFRACTORY
 
 
 devices: dict[str, LoihiSpec] = {

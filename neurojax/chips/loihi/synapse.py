@@ -33,7 +33,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from neurojax._layer import Layer, Shape, State
 from neurojax.chips.loihi import weights
 from neurojax.chips.loihi.delay_dense import DelayDense
-from neurojax.chips.loihi.spec import WEIGHT_BITS, WEIGHT_EXPONENTS
+from neurojax.chips.loihi.spec import MESSAGE_BITS, WEIGHT_BITS, WEIGHT_EXPONENTS
 from neurojax.fixed_point import (
     _derivative_of,
     clamp,
@@ -47,8 +47,6 @@ from neurojax.layers.linear import Linear
 
 EXACT_BITS = 24
 """Integers up to 2^24 are exact in float32."""
-
-LARGEST_MESSAGE_BITS = 24
 
 
 class Synapse(Layer):
@@ -96,7 +94,7 @@ class Synapse(Layer):
         for name, low, high in (
             ("exponent", *WEIGHT_EXPONENTS),
             ("accumulator_bits", 1, EXACT_BITS),
-            ("message_bits", 0, LARGEST_MESSAGE_BITS),
+            ("message_bits", 0, MESSAGE_BITS),
         ):
             value = getattr(self, name)
             if value is None and name != "exponent":
