@@ -50,21 +50,11 @@ def as_synapses(draft: Draft, name: str, flow: Flow) -> Flow:
             "put Linear, Conv or a pool directly before them",
         )
         return flow
-    kernel = None
-    spatial = [flow.map_shape[1:]]
-    for _, pool in flow.pools:
-        spatial.append(pool.out_shape((1, *spatial[-1]))[1:])
-    for (pool_name, pool), size in zip(reversed(flow.pools), spatial[-2::-1], strict=True):
-        if kernel is None:
-            ndim = len(size)
-            one = np.ones((1,) * (ndim + 2))
-            kernel = Kernel(one, (1,) * ndim, ((0, 0),) * ndim, (1,) * ndim)
-        reason = why_not_into_kernel(kernel, pool, size)
-        if reason:
-            _no_kernel(draft, pool_name, reason)
-        else:
-            kernel = into_kernel(kernel, pool)
-    assert kernel is not None
+    ndim = len(flow.map_shape) - 1
+    one = Kernel(np.ones((1,) * (ndim + 2)), (1,) * ndim, ((0, 0),) * ndim, (1,) * ndim)
+    kernel = _with_pools(draft, one, flow)
+    if kernel is None:
+        return flow
     channels, options = flow.map_shape[0], {"stride": kernel.stride, "padding": kernel.padding}
     weight = kernel.weight * flow.factor
     if len(kernel.stride) == 2:
@@ -87,8 +77,8 @@ def into_weights(
     draft: Draft, name: str, layer: Any, weight: np.ndarray, flow: Flow
 ) -> tuple[Any, np.ndarray]:
     """Weights that do what pools and the layer do."""
-    pools = [pool for _, pool in flow.pools]
     if isinstance(layer, Linear):
+        pools = [pool for _, pool in flow.pools]
         weight = into_linear(weight, pools, flow.map_shape)
         return Linear.from_weights(weight.astype(np.float32)), weight
     if flow.flat or isinstance(layer, TRANSPOSED):
@@ -101,16 +91,9 @@ def into_weights(
             "put neurons behind the pool",
         )
         return layer, weight
-    kernel = Kernel(weight, layer.stride, layer.padding, layer.dilation)
-    sizes = [flow.map_shape[1:]]
-    for pool in pools[:-1]:
-        sizes.append(pool.out_shape((1, *sizes[-1]))[1:])
-    for (pool_name, pool), size in zip(reversed(flow.pools), reversed(sizes), strict=True):
-        reason = why_not_into_kernel(kernel, pool, size)
-        if reason:
-            _no_kernel(draft, pool_name, reason)
-            return layer, weight
-        kernel = into_kernel(kernel, pool)
+    kernel = _with_pools(draft, Kernel(weight, layer.stride, layer.padding, layer.dilation), flow)
+    if kernel is None:
+        return layer, weight
     made = type(layer).from_weights(
         kernel.weight.astype(np.float32),
         stride=kernel.stride,
@@ -134,10 +117,21 @@ def flattened(draft: Draft, flow: Flow) -> Flow:
     )
 
 
-def _no_kernel(draft: Draft, name: str, reason: str) -> None:
-    draft.problem(
-        name,
-        "a pool that can't go into the convolution behind it: " + reason,
-        "what neurons do not follow is put into the next weights",
-        "put neurons behind the pool, or pad neither of the two",
-    )
+def _with_pools(draft: Draft, kernel: Kernel, flow: Flow) -> Kernel | None:
+    """The kernel with all pools of the flow before it, or None with a problem for each that can't."""
+    count = len(draft.problems)
+    sizes = [flow.map_shape[1:]]
+    for _, pool in flow.pools[:-1]:
+        sizes.append(pool.out_shape((1, *sizes[-1]))[1:])
+    for (name, pool), size in zip(reversed(flow.pools), reversed(sizes), strict=True):
+        reason = why_not_into_kernel(kernel, pool, size)
+        if reason:
+            draft.problem(
+                name,
+                "a pool that can't go into the convolution behind it: " + reason,
+                "what neurons do not follow is put into the next weights",
+                "put neurons behind the pool, or pad neither of the two",
+            )
+        else:
+            kernel = into_kernel(kernel, pool)
+    return kernel if len(draft.problems) == count else None
