@@ -1,9 +1,15 @@
-"""DYNAP-CNN and Speck: the configuration of a device, as plain data and as a file."""
+"""DYNAP-CNN and Speck: the configuration of a device, as plain data, as a file, and in samna."""
 
 from neurojax.hardware.dynapcnn._file import load as load
+from neurojax.hardware.dynapcnn._format import schema as schema
 from neurojax.hardware.dynapcnn.configuration import (
     Configuration as Configuration,
-    LayerInfo as LayerInfo,
     configure as configure,
     vendor_fields as vendor_fields,
+)
+from neurojax.hardware.dynapcnn.vendor import (
+    apply as apply,
+    deploy as deploy,
+    import_samna as import_samna,
+    to_samna as to_samna,
 )

@@ -1,59 +1,37 @@
 """The configuration of a device: what the vendor's library is given, and what only we know.
 
 The vendor's part holds plain numbers and nested lists under the attribute names of the vendor's
-Python objects, so that a short loop can load it into one. Weights are `[f][c][x][y]`, x first. Our
-part says what those objects have no attribute for: the layers' names and scales, the spikes a
-neuron may send in one time step, the pooling behind the last layer.
-
-References:
-    sinabs 3.1.3, `sinabs.backend.dynapcnn.chips.dynapcnn.DynapcnnConfigBuilder`.
+Python objects, so that a short loop can load it into one. Our part says what those objects have no
+attribute for: the layers' names and scales, the spikes a neuron may send in one time step, what
+lies between cores and outputs.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from neurojax._files import written_whole
-from neurojax._graph import nearest
-from neurojax._layer import Shape
-from neurojax._network import Network
-from neurojax.chips import MappedNetwork, MappingError, Problem
-from neurojax.chips.dynapcnn import (
-    ChipSpec,
-    Core,
-    InSteps,
-    Memory,
-    Origin,
-    assemble,
-    devices,
-    fits,
-    memory_of,
-)
-from neurojax.surrogate import Surrogate, by_name
+from neurojax._network import Network, NetworkState
+from neurojax.chips import MappedNetwork
+from neurojax.chips.dynapcnn import ChipSpec, CoreState, devices
+from neurojax.chips.dynapcnn._report import explain
+from neurojax.hardware.dynapcnn import _options
+from neurojax.hardware.dynapcnn._format import FORMAT, VERSION
+from neurojax.hardware.dynapcnn._graph import read_graph, write_graph
+from neurojax.hardware.dynapcnn._places import places_of
+from neurojax.hardware.dynapcnn._validate import validate
+from neurojax.hardware.dynapcnn._vendor import with_peer_kill_bits, write_vendor
 
-SCHEMA = "neurojax.dynapcnn"
-VERSION = 1
-
-
-class LayerInfo(NamedTuple):
-    """What the vendor's part does not say about a core."""
-
-    origin: Origin  # name, place, scale, pooling
-    flat: bool
-    has_bias: bool
-    bias_bits: int
-    max_spikes: int | None
-    detach_reset: bool
-    surrogate: str | None  # as `surrogate.by_name` reads it; None for one of the user's own
-    surrogate_scale: float
+Modifier = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -62,29 +40,19 @@ class Configuration:
 
     Attributes:
         device: Name of the device.
-        input_name: Name of the network's input.
-        input_shape: Its shape.
-        layers: The cores in the order of the network, with their place.
-        flatten: Name of a Flatten that shapes the output, or None.
+        graph: What the vendor's part does not say about the network; part `network` of the file.
         vendor: What goes into the vendor's configuration object; see `vendor_fields`.
     """
 
     device: str
-    input_name: str
-    input_shape: Shape
-    layers: tuple[LayerInfo, ...]
-    flatten: str | None
+    graph: dict[str, Any]
     vendor: dict[str, Any]
 
     @cached_property
     def mapped(self) -> MappedNetwork:
         """The network that the configuration holds; it simulates as the one it came from."""
-        cnn_layers = self.vendor["cnn_layers"]
-        cores = [
-            (info.origin, _read_core(info, cnn_layers[info.origin.core])) for info in self.layers
-        ]
-        inputs = {self.input_name: self.input_shape}
-        return assemble(devices[self.device], inputs, cores, flatten=self.flatten)
+        network, origins = read_graph(self.graph, self.vendor["cnn_layers"])
+        return MappedNetwork(network, devices[self.device], origins, explain)
 
     @property
     def network(self) -> Network:
@@ -94,7 +62,37 @@ class Configuration:
     @property
     def cores(self) -> dict[str, int]:
         """Core of each layer."""
-        return {info.origin.name: info.origin.core for info in self.layers}
+        return {origin.name: origin.core for origin in self.mapped.origins}
+
+    @property
+    def monitored(self) -> tuple[str, ...]:
+        """What the device reports: names of cores, and "dvs" for the camera's block."""
+        cores = self.vendor["cnn_layers"]
+        names = [name for name, number in self.cores.items() if cores[number]["monitor_enable"]]
+        camera = self.vendor["dvs_layer"].get("monitor_enable", False)
+        return tuple(names + [_options.CAMERA_NAME] * camera)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know about the events that the device will report."""
+        names = {number: name for name, number in self.cores.items()}
+        return tuple(_options.pooled_monitors(self.vendor, names))
+
+    def state(self, batch: int = 1) -> NetworkState:
+        """The state from which the device starts, for `neurojax.simulate`.
+
+        Args:
+            batch: Samples that run side by side.
+        """
+        state = self.network.init(batch)
+        layers = dict(state.layers)
+        for name, number in self.cores.items():
+            before = layers[name]
+            assert isinstance(before, CoreState)
+            held = self.vendor["cnn_layers"][number]["neurons_initial_value"]
+            v = jnp.asarray(np.array(held, np.float32).swapaxes(1, 2).reshape(before.v.shape[1:]))
+            layers[name] = before._replace(v=jnp.broadcast_to(v, before.v.shape))
+        return state._replace(layers=layers)
 
     def save(self, path: str | Path) -> None:
         """Write the configuration as JSON; an older file is replaced only when all is written.
@@ -108,42 +106,63 @@ class Configuration:
 
     def as_json(self) -> dict[str, Any]:
         """The configuration as plain numbers, texts, lists and dictionaries."""
-        layers = []
-        for info in self.layers:
-            fields = info.origin._asdict() | info._asdict()
-            del fields["origin"]
-            layers.append(fields)
         return {
-            "format": SCHEMA,
+            "format": FORMAT,
             "version": VERSION,
             "device": self.device,
-            "network": {
-                "input": {"name": self.input_name, "shape": list(self.input_shape)},
-                "flatten": self.flatten,
-                "layers": layers,
-            },
+            "network": self.graph,
             "vendor": self.vendor,
         }
+
+    def __repr__(self) -> str:
+        # No fields: the weights of a network fill screens.
+        cores = ", ".join(f"{name} on {number}" for name, number in self.cores.items())
+        return f"Configuration({self.device}: {cores})"
 
 
 def configure(
     mapped: MappedNetwork,
     *,
     cores: str | Mapping[str, int] = "auto",
-    monitor: str | Iterable[str] | None = None,
+    monitor: str | int | Iterable[str | int] | None = None,
+    readout: bool | str = False,
+    readout_options: Mapping[str, Any] | None = None,
+    initial: Mapping[str, Any] | None = None,
+    decimate: Mapping[str, int] | None = None,
+    balance: str | Iterable[str] = (),
+    slow_clock: bool | int = False,
+    dvs_filter: Mapping[str, Any] | None = None,
+    modifier: Modifier | None = None,
 ) -> Configuration:
     """Place a mapped network on its device and write down the device's configuration.
 
     Args:
         mapped: What `neurojax.chips.dynapcnn.map` returned, trained or not.
         cores: `"auto"`, or the core of each layer by hand; memory and duplicates are checked.
-        monitor: Names of the layers whose spikes the device reports, or `"all"`. Default: the last
-            one. A monitor sees the spikes before pooling.
+        monitor: Names of the cores whose spikes the device reports; `"all"` of them; `"dvs"` for
+            what the camera's block sends; -1 for the cores that feed outputs, which is the
+            default. A monitor sees the spikes before pooling.
+        readout: Send the spikes of the core that feeds the output to the read-out block; its name
+            if there are several.
+        readout_options: Fields of the read-out block, under the vendor's names, instead of the
+            defaults: classes are features, an event as soon as a class spikes.
+        initial: Membranes at the start, in steps of the chip, by name: `(f, h, w)`.
+        decimate: Pass one spike of 2, 4, 8, 16, 32, 128, 256 or 512 of a core (Speck 2e and 2f).
+        balance: Names of cores that drop events while they are busy, or `"all"` (2e and 2f).
+        slow_clock: Biases act on the internal slow clock: True, or 14 to 17 for one tick in 2^14
+            to 2^17 events of the camera (2e and 2f). Default: an external clock.
+        dvs_filter: Fields of the camera's filter, under the vendor's names (2e and 2f).
+        modifier: Is given the vendor's fields as a dictionary, to change them or return others.
+            What follows from the network must stay as it is.
+
+    Returns:
+        The configuration. `configuration.notes` says what monitors don't show.
 
     Raises:
-        MappingError: A placement by hand that the device can't hold, with every reason.
-        ValueError: Not a mapped network of this family, an unknown layer, or a device whose
-            configuration can't be written yet.
+        MappingError: A placement that the device can't hold, with every reason.
+        ValueError: Not a mapped network of this family, an unknown layer, a field that the device
+            does not have, a read-out layer that needs `extend_readout_layer`, or values out of
+            range.
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
@@ -160,193 +179,41 @@ def configure(
         raise ValueError(f"configure takes a network mapped by chips.dynapcnn.map, not {chip!r}")
     if devices.get(chip.name) != chip:
         raise ValueError(f"'{chip.name}' is no real device; map onto one of {', '.join(devices)}")
-    if chip.kill_bits:
-        raise ValueError(
-            f"the configuration of {chip.name} also marks zero weights, which is not written yet; "
-            "map onto a Speck 2e or 2f"
-        )
-    network, origins = mapped.network, mapped.origins
-    names = [origin.name for origin in origins]
-    places = _places(mapped, cores)
-    watched = _watched(names, monitor)
-    layers: list[dict[str, Any]] = [{} for _ in chip.cores]
-    infos = []
-    for i, origin in enumerate(origins):
-        core = network[origin.name]
-        assert isinstance(core, Core)
-        target = places[names[i + 1]] if i + 1 < len(names) else None
-        fields = _write_core(core, _map_shape(network.in_shape(origin.name)), target, origin.pool)
-        fields["monitor_enable"] = origin.name in watched
-        layers[places[origin.name]] = fields
-        infos.append(_info(origin._replace(core=places[origin.name]), core))
-    (input_name, input_shape), *_ = network.inputs.items()
-    last = network.names[-1]
-    ours = {name for o in origins for name in (o.name, o.pool_name)}
-    return Configuration(
-        device=chip.name,
-        input_name=input_name,
-        input_shape=input_shape,
-        layers=tuple(infos),
-        flatten=None if last in ours else last,
-        vendor={"dvs_layer": {"pass_sensor_events": False}, "cnn_layers": layers},
+    network, places = mapped.network, places_of(mapped, cores)
+    source = _options.readout_core(network, readout)
+    vendor = write_vendor(network, places, chip, readout=source)
+    _options.set_monitors(vendor, network, places, monitor)
+    _options.set_extras(
+        vendor,
+        places,
+        chip,
+        decimate=decimate,
+        balance=balance,
+        slow_clock=slow_clock,
+        dvs_filter=dvs_filter,
     )
+    _options.set_initial(vendor, network, places, initial)
+    if source is not None:
+        vendor["readout"] = _options.READOUT_DEFAULTS | dict(readout_options or {})
+    elif readout_options is not None:
+        raise ValueError("readout_options without readout; use readout=True")
+    if modifier is not None:
+        changed = modifier(vendor)
+        vendor = vendor if changed is None else changed
+    configuration = Configuration(chip.name, write_graph(mapped, places), vendor)
+    validate(configuration.as_json(), chip)
+    return configuration
 
 
-def vendor_fields(configuration: Configuration) -> dict[str, Any]:
+def vendor_fields(configuration: Configuration, *, peer_kill_bits: bool = False) -> dict[str, Any]:
     """A copy of the vendor's part: plain numbers and lists under the vendor's attribute names.
 
     Attributes that are not in it keep the vendor's defaults.
+
+    Args:
+        configuration: What `configure` or `load` returned.
+        peer_kill_bits: On the devices with kill bits, those of the weights in sinabs 2.0.0's order
+            `[f][c][y][x]`, which kills the mirrored weights.
     """
-    return copy.deepcopy(configuration.vendor)
-
-
-def _places(mapped: MappedNetwork, cores: str | Mapping[str, int]) -> dict[str, int]:
-    chip, names = mapped.chip, [origin.name for origin in mapped.origins]
-    if isinstance(cores, str):
-        if cores != "auto":
-            raise ValueError(f"cores={cores!r} must be 'auto' or a core for each layer")
-        return {origin.name: origin.core for origin in mapped.origins}
-    problems = [
-        Problem(name, "no such layer", nearest(name, names), "correct the name")
-        for name in cores
-        if name not in names
-    ]
-    owner: dict[int, str] = {}
-    for name in names:
-        number = cores.get(name)
-        legal = f"{chip.name} has cores 0 to {len(chip.cores) - 1}"
-        if number is None:
-            problems.append(Problem(name, "it has no core", legal, "add it to `cores`"))
-        elif number not in range(len(chip.cores)):
-            problems.append(Problem(name, f"core {number}", legal, "use one of those"))
-        elif number in owner:
-            problems.append(
-                Problem(
-                    name,
-                    f"core {number}, which holds layer '{owner[number]}'",
-                    "a core holds one layer",
-                    "choose another core",
-                )
-            )
-        else:
-            owner[number] = name
-            problems += _misfits(name, number, _memory_of(mapped.network, name), chip)
-    if problems:
-        raise MappingError(chip.name, problems)
-    return {name: int(cores[name]) for name in names}
-
-
-def _misfits(name: str, number: int, memory: Memory, chip: ChipSpec) -> list[Problem]:
-    core = chip.cores[number]
-    if fits(memory, core):
-        return []
-    need = f"{memory.kernel:,}/{memory.neuron:,}/{memory.bias:,}"
-    have = f"{core.kernel_words:,}/{core.neuron_words:,}/{core.bias_words:,}"
-    return [
-        Problem(
-            name,
-            f"it takes {need} words (kernel/neuron/bias)",
-            f"core {number} has {have}",
-            "choose a larger core, or cores='auto'",
-        )
-    ]
-
-
-def _memory_of(network: Network, name: str) -> Memory:
-    core = network[name]
-    assert isinstance(core, Core)
-    neurons = core.neuron_shape(network.in_shape(name))
-    return memory_of(core.weight.shape, neurons, bias=core.bias is not None)
-
-
-def _watched(names: list[str], monitor: str | Iterable[str] | None) -> set[str]:
-    if monitor is None:
-        return {names[-1]}
-    if isinstance(monitor, str):
-        monitor = names if monitor == "all" else [monitor]
-    watched = set(monitor)
-    for name in sorted(watched):
-        if name not in names:
-            raise ValueError(f"monitor: no layer '{name}'; {nearest(name, names)}")
-    return watched
-
-
-def _map_shape(shape: Shape) -> Shape:
-    return (shape[0], 1, 1) if len(shape) == 1 else shape
-
-
-def _write_core(core: Core, in_shape: Shape, target: int | None, pool: int) -> dict[str, Any]:
-    """The vendor's fields of one core."""
-    held = core.integers()
-    neurons = core.neuron_shape(in_shape)
-    fields: dict[str, Any] = {
-        "dimensions": {
-            "input_shape": _shape(in_shape),
-            "output_shape": _shape(neurons),  # before pooling
-            "padding": {"x": core.padding[1], "y": core.padding[0]},
-            "stride": {"x": core.stride[1], "y": core.stride[0]},
-            "kernel_size": held.weight.shape[2],
-        },
-        "weights": held.weight.swapaxes(2, 3).tolist(),
-        "biases": [0] * len(held.weight) if held.bias is None else held.bias.tolist(),
-        "neurons_initial_value": np.zeros(neurons, int).swapaxes(1, 2).tolist(),
-        "threshold_high": held.threshold,
-        "threshold_low": held.v_min,
-        "return_to_zero": core.reset == "zero",
-        "leak_enable": held.bias is not None and bool(np.any(held.bias)),
-    }
-    if target is not None:
-        fields["destinations"] = [{"layer": target, "enable": True, "pooling": pool}, {}]
-    return fields
-
-
-def _shape(shape: Shape) -> dict[str, Any]:
-    return {"size": {"x": shape[2], "y": shape[1]}, "feature_count": shape[0]}
-
-
-def _info(origin: Origin, core: Core) -> LayerInfo:
-    surrogate = core.surrogate
-    inner: Surrogate = surrogate
-    scale = 1.0
-    if isinstance(surrogate, InSteps):
-        inner, scale = surrogate.inner, surrogate.scale
-    return LayerInfo(
-        origin=origin,
-        flat=core.flat,
-        has_bias=core.bias is not None,
-        bias_bits=core.bias_bits,
-        max_spikes=core.max_spikes,
-        detach_reset=core.detach_reset,
-        surrogate=_text_of(inner),
-        surrogate_scale=scale,
-    )
-
-
-def _text_of(surrogate: Any) -> str | None:
-    """Text from which the same surrogate can be made again, or None."""
-    try:
-        return repr(surrogate) if by_name(repr(surrogate)) == surrogate else None
-    except (ValueError, TypeError):
-        return None
-
-
-def _read_core(info: LayerInfo, fields: Mapping[str, Any]) -> Core:
-    """A core from the two parts of a configuration."""
-    dimensions = fields["dimensions"]
-    surrogate = None if info.surrogate is None else by_name(info.surrogate)
-    if surrogate is not None and info.surrogate_scale != 1:
-        surrogate = InSteps(surrogate, info.surrogate_scale)
-    return Core(
-        np.asarray(fields["weights"], np.float32).swapaxes(2, 3),
-        np.asarray(fields["biases"], np.float32) if info.has_bias else None,
-        threshold=fields["threshold_high"],
-        v_min=fields["threshold_low"],
-        stride=(dimensions["stride"]["y"], dimensions["stride"]["x"]),
-        padding=(dimensions["padding"]["y"], dimensions["padding"]["x"]),
-        reset="zero" if fields["return_to_zero"] else "subtract",
-        max_spikes=info.max_spikes,
-        detach_reset=info.detach_reset,
-        bias_bits=info.bias_bits,
-        surrogate=surrogate,
-        flat=info.flat,
-    )
+    vendor = copy.deepcopy(configuration.vendor)
+    return with_peer_kill_bits(vendor) if peer_kill_bits else vendor

@@ -36,6 +36,7 @@ from neurojax.chips.dynapcnn.mapping import map as map
 from neurojax.chips.dynapcnn.memory import Memory as Memory, fits as fits, memory_of as memory_of
 from neurojax.chips.dynapcnn.placement import candidates as candidates, match as match
 from neurojax.chips.dynapcnn.readout import (
+    CLASSES as CLASSES,
     classes_of_features as classes_of_features,
     classes_of_readout as classes_of_readout,
     extend_readout_layer as extend_readout_layer,
