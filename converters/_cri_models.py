@@ -1,11 +1,15 @@
-"""The part of a torch model between two of its layers, as hs_api's converter counts them."""
+"""What hs_api's converter asks of models: the part between two layers, and which have factors."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from neurojax._network import Network
 from neurojax.converters._cri_quantise import isSNNLayer
+from neurojax.layers import AvgPool1d, AvgPool2d, Conv1d, Conv2d, Linear, Scale
+from neurojax.neurons import IAF, LIF
 
+FACTORS = (AvgPool1d, AvgPool2d, Scale)
 SHAPE_ONLY = ("Flatten", "Identity", "Dropout", "Dropout2d")
 
 
@@ -50,6 +54,23 @@ def between(model: Any, first: int, last: int) -> Any:
             "torch.nn.Sequential of the parts that are to run on the chip"
         )
     return torch.nn.Sequential(*layers[first:end])
+
+
+def is_unscaled(network: Network, name: str) -> bool:
+    """Whether a layer is neurons that get spikes times weights, without further factors."""
+    if not isinstance(network[name], IAF | LIF):
+        return False
+    weights, waiting = False, [edge.source for edge in network.incoming(name)]
+    while waiting:
+        source = waiting.pop()
+        if source in network.inputs or isinstance(network[source], IAF | LIF):
+            continue
+        layer = network[source]
+        if isinstance(layer, FACTORS):
+            return False
+        weights = weights or isinstance(layer, Linear | Conv1d | Conv2d)
+        waiting += [edge.source for edge in network.incoming(source)]
+    return weights
 
 
 def _is_chain(model: Any) -> bool:

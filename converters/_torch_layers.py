@@ -31,6 +31,7 @@ from neurojax.layers import (
     MaxPool1d,
     MaxPool2d,
     Pad,
+    Permute,
     ReLU,
     Reshape,
     Scale,
@@ -81,13 +82,25 @@ def _computing_hooks(module: Any, name: str) -> list[Any]:
 
 @register("torch.Linear")
 def linear(module: Any, in_shape: Shape) -> Result:
-    """`torch.nn.Linear`, on the only axis of a sample."""
-    if len(in_shape) != 1:
+    """`torch.nn.Linear`. On the last of several axes (of tokens) it is a convolution of size 1."""
+    weight, bias = tensor_in_use(module, "weight"), tensor_in_use(module, "bias")
+    if len(in_shape) == 1:
+        return Linear.from_weights(weight, bias)
+    if len(in_shape) not in (2, 3) or weight is None:
         raise ValueError(
-            f"Linear over the last of several axes, {in_shape}, is not supported; it takes "
-            "(features,): put a Flatten before it, or write it as a Conv with kernel 1"
+            f"Linear over the last of {len(in_shape)} axes, {in_shape}, is not supported; it takes "
+            "(features,), (tokens, features) or (height, width, features): reshape its input"
         )
-    return Linear.from_weights(tensor_in_use(module, "weight"), tensor_in_use(module, "bias"))
+    kernel = (1,) * (len(in_shape) - 1)
+    kind = Conv1d if len(kernel) == 1 else Conv2d
+    first = (len(kernel), *range(len(kernel)))
+    last = (*range(1, len(in_shape)), 0)
+    layers: dict[str, Layer] = {
+        "channels_first": Permute(first),
+        "weights": kind.from_weights(weight.reshape(*weight.shape, *kernel), bias),
+        "": Permute(last),
+    }
+    return Converted(layers, notes=("a Linear on each token is a convolution of size 1",))
 
 
 @register("torch.Conv1d", "torch.Conv2d")

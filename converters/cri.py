@@ -178,8 +178,8 @@ class CRI_Converter:
         self.snn_layers = unrolled.latency
         self._count(sum(block.size for block in unrolled.inputs))
 
-    def _on_grid(self, network: Network) -> tuple[Network, float | None]:
-        """The network, whole weights if it has been quantised, and the scale to map it with."""
+    def _on_grid(self, network: Network) -> tuple[Network, dict[str, float] | None]:
+        """The network, whole weights if it has been quantised, and the scales to map it with."""
         cut = self.compat is not None
         new = {}
         for name in network.names:
@@ -194,7 +194,8 @@ class CRI_Converter:
             new[name] = eqx.tree_at(
                 lambda s: (s.weight, s.bias), layer, whole, is_leaf=lambda node: node is None
             )
-        return network.replace(**new), 1.0
+        scales = {name: 1.0 for name in network.names if models.is_unscaled(network, name)}
+        return network.replace(**new), scales
 
     def _count(self, inputs: int) -> None:
         self.bias_dict = {}

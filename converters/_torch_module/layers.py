@@ -150,6 +150,18 @@ def _chain(p: Fields, state: Any, x: Tensor) -> tuple[Any, Tensor]:
     return (None if all(s is None for s in states) else _state_type(p.names)(*states)), x
 
 
+def _slice(p: Fields, x: Tensor) -> Tensor:
+    axis = p.axis + 1 if p.axis >= 0 else p.axis
+    return x.narrow(axis, p.start, p.stop - p.start)
+
+
+def _aligned(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Two batches of matrices with as many axes each: those that are missing come behind batch."""
+    most = max(a.ndim, b.ndim)
+    a, b = (x.reshape(x.shape[0], *(1,) * (most - x.ndim), *x.shape[1:]) for x in (a, b))
+    return a, b
+
+
 def _plain(function: Any) -> Program:
     return Program(lambda p, state, x: (state, function(p, x)))
 
@@ -176,6 +188,9 @@ LAYERS: dict[type[Layer], Program] = {
     layers.Upsample: _plain(_upsample),
     layers.Flatten: _plain(lambda p, x: x.flatten(1)),
     layers.Reshape: _plain(lambda p, x: x.reshape(x.shape[0], *p.shape)),
+    layers.Permute: _plain(lambda p, x: x.permute(0, *(axis + 1 for axis in p.axes))),
+    layers.Slice: _plain(_slice),
+    layers.MatMul: _plain(lambda p, x: torch.matmul(*_aligned(*x))),
     layers.Identity: _plain(lambda p, x: x),
     layers.ReLU: _plain(lambda p, x: F.relu(x)),
     layers.Scale: _plain(lambda p, x: p.factor * x),

@@ -92,6 +92,7 @@ def _scale(fold: Fold, record: Record) -> None:
     if fold.tag(other) is not None or tag is None:
         what = "quotients" if divides else "products"
         text = f"{name}: {what} of two values are not supported, only those with a constant"
+        text += "" if divides else ", and matrix products (matmul, @)"
         fold.problem(record, text)
         return
     if isinstance(tag, Reduced):
@@ -106,6 +107,26 @@ def _scale(fold: Fold, record: Record) -> None:
         return
     key = factor if _is_float(factor) else same_numbers(tensor)
     fold.operation(record, name, [x], lambda shape: {"": layers.Scale(factor)}, key)
+
+
+@handles("matmul", "bmm", "rmatmul")
+def _matmul(fold: Fold, record: Record) -> None:
+    a, b = record.args[0], argument(record, 1, "other", record.kwargs.get("mat2"))
+    if record.name.strip("_") == "rmatmul":
+        a, b = b, a
+    tags = fold.tag(a), fold.tag(b)
+    if any(tag is None for tag in tags):
+        fold.problem(record, "matmul with a constant; use a Linear (torch.nn.functional.linear)")
+        return
+    for value, tag in zip((a, b), tags, strict=True):
+        if isinstance(tag, Data) and len(value.shape) - len(tag.lead) < 2:
+            fold.problem(
+                record,
+                "matmul over the axes of time or batch; samples of both must have two axes at "
+                f"least, which those of shape {value.shape[len(tag.lead) :]} have not",
+            )
+            return
+    fold.operation(record, "matmul", [a, b], lambda shapes: {"": layers.MatMul()})
 
 
 def _is_float(x: Any) -> bool:

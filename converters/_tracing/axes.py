@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -198,11 +199,7 @@ def _reshape(fold: Fold, record: Record) -> None:
     layer = layers.Flatten() if len(shape) == 1 else layers.Reshape(shape)
     op = "reshape" if name == "getitem" else name
     fold.operation(record, op, [x], lambda _: {"": layer}, shape)
-    new = fold.tag(output)
-    if isinstance(new, Data):
-        fold.set(output, new._replace(lead=lead))
-        new.node.out_shape = shape
-        new.node.calls[-1] = new.node.calls[-1]._replace(lead=lead)
+    _rename_axes(fold, output, lead)
 
 
 @handles("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "__get__.T", "t")
@@ -227,13 +224,49 @@ def _permute(fold: Fold, record: Record) -> None:
     if isinstance(tag, Trace):
         fold.set(record.outputs, tag)
         return
-    lead = after_permute(tag.lead, order) if isinstance(tag, Data) else None
-    if lead is None or not isinstance(tag, Data):
+    found = after_permute(tag.lead, order) if isinstance(tag, Data) else None
+    if found is None or not isinstance(tag, Data):
         fold.problem(
-            record, f"{record.name} to the order {order}; only time and batch can change places"
+            record,
+            f"{record.name} to the order {order}; time and batch stay in front of the other axes",
         )
         return
-    fold.set(record.outputs, tag._replace(lead=lead))
+    lead, axes = found
+    if axes == tuple(range(len(axes))):
+        fold.set(record.outputs, tag._replace(lead=lead))
+        return
+    name = "permute" if record.name == "__get__.T" else record.name
+    fold.operation(record, name, [x], lambda _: {"": layers.Permute(axes)}, axes)
+    _rename_axes(fold, record.outputs, lead)
+
+
+@handles("chunk", "split", "tensor_split", "narrow")
+def _pieces(fold: Fold, record: Record) -> None:
+    x = record.args[0]
+    tag = fold.tag(x)
+    dim = 1 if record.name == "narrow" else 2
+    axis = axis_from(argument(record, dim, "dim", 0), len(x.shape))
+    if not isinstance(tag, Data) or axis < len(tag.lead):
+        text = misuse(tag, record.name) if tag and not isinstance(tag, Data) else ""
+        fold.problem(record, text or f"{record.name} along axis {axis}, which is time or batch")
+        return
+    at = axis - len(tag.lead)
+    start = argument(record, 2, "start") if record.name == "narrow" else 0
+    for output in (record.outputs,) if isinstance(record.outputs, Value) else record.outputs:
+        stop = start + output.shape[axis]
+        piece = layers.Slice(start, stop, at)
+        one = dataclasses.replace(record, outputs=output)
+        fold.operation(one, record.name, [x], lambda _, piece=piece: {"": piece}, (start, stop, at))
+        start = stop
+
+
+def _rename_axes(fold: Fold, output: Any, lead: tuple[str, ...]) -> None:
+    """Says what the first axes of an operation's output are, where they are not its input's."""
+    new = fold.tag(output)
+    if isinstance(new, Data):
+        fold.set(output, new._replace(lead=lead))
+        new.node.out_shape = output.shape[len(lead) :]
+        new.node.calls[-1] = new.node.calls[-1]._replace(lead=lead)
 
 
 @handles("repeat", "expand", "tile", "expand_as")

@@ -23,9 +23,9 @@ Handler = Callable[[Fold, Record], None]
 _handlers: dict[str, Handler] = {}
 
 SUPPORTED = (
-    "between modules, these are supported: +, -, * and / by constants, cat, stack, flatten, view, "
-    "reshape, squeeze, unsqueeze, indexing and unbind over time, mean and sum over time or space, "
-    "F.relu, linear, conv, pad, pools and dropout"
+    "between modules, these are supported: +, -, * and / by constants, matmul, cat, stack, chunk, "
+    "flatten, view, reshape, squeeze, unsqueeze, permute, transpose, indexing and unbind over "
+    "time, mean and sum over time or space, F.relu, linear, conv, pad, pools and dropout"
 )
 
 

@@ -179,15 +179,14 @@ def after_reshape(
     return None
 
 
-def after_permute(lead: Lead, order: Sequence[int]) -> Lead | None:
-    """The first axes after a permutation; None if it moves axes of the sample."""
+def after_permute(lead: Lead, order: Sequence[int]) -> tuple[Lead, tuple[int, ...]] | None:
+    """The first axes, and the order of the sample's, after a permutation; None if it mixes both."""
     count = len(lead)
-    if sorted(order[:count]) != list(range(count)) or any(
-        axis != i for i, axis in enumerate(order) if i >= count
-    ):
+    if sorted(order[:count]) != list(range(count)):
         return None
     moved = tuple(lead[axis] for axis in order[:count])
-    return moved if any(moved in family for family in FAMILIES) else None
+    known = any(moved in family for family in FAMILIES)
+    return (moved, tuple(axis - count for axis in order[count:])) if known else None
 
 
 def to_time_first(array: Any, lead: Lead | None, steps: int, batch: int) -> Any:

@@ -1,6 +1,7 @@
 """Synapses, pooling, merging, normalisation and dropout: layers without membrane dynamics."""
 
 from neurojax.layers.activation import ReLU as ReLU
+from neurojax.layers.axes import Permute as Permute, Slice as Slice
 from neurojax.layers.batch_norm import BatchNorm as BatchNorm
 from neurojax.layers.chain import Chain as Chain
 from neurojax.layers.convolution import Conv1d as Conv1d, Conv2d as Conv2d
@@ -16,6 +17,7 @@ from neurojax.layers.pooling import (
     SumPool1d as SumPool1d,
     SumPool2d as SumPool2d,
 )
+from neurojax.layers.product import MatMul as MatMul
 from neurojax.layers.recurrent import Recurrent as Recurrent
 from neurojax.layers.shape import (
     Add as Add,

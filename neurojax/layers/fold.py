@@ -15,6 +15,7 @@ from neurojax._arguments import check_network
 from neurojax._graph import Edge
 from neurojax._layer import Layer
 from neurojax._network import Network
+from neurojax.layers.axes import Permute
 from neurojax.layers.batch_norm import BatchNorm
 from neurojax.layers.convolution import Conv1d, Conv2d
 from neurojax.layers.linear import Linear
@@ -80,7 +81,8 @@ def fold_batch_norm(network: Network) -> Network:
     W' = s W and the bias b' = s (b - mean) + beta, where s = gamma / sqrt(var + eps).
 
     Pooling in between is passed where that is exact: average and sum commute with scaling and
-    shifting unless their padding takes part, the maximum does where no gamma is negative.
+    shifting unless their padding takes part, the maximum does where no gamma is negative. So are
+    layers that move axes, if the channels are the first axis again in the end.
 
     Args:
         network: Any network. Its running statistics are used, whether or not it is in inference
@@ -138,7 +140,7 @@ def _path(network: Network, name: str) -> list[str]:
     while len(edges) == 1 and not edges[0].recurrent:
         path.insert(0, edges[0].source)
         if path[0] not in network or not isinstance(
-            network[path[0]], Average | Sum | Maximum | Identity
+            network[path[0]], Average | Sum | Maximum | Permute | Identity
         ):
             break
         edges = network.incoming(path[0])
@@ -172,18 +174,30 @@ def _problems(network: Network, name: str, path: list[str]) -> Iterator[str]:
                 f"layer '{name}': can't fold a BatchNorm behind '{taken}', because {where} takes "
                 f"the values of '{taken}' before normalisation"
             )
+    channels = 0  # the axis of the synapse's channels
     for pool in path[1:]:
-        reason = _why_not_through(network[pool], network[name])
+        layer = network[pool]
+        if isinstance(layer, Permute):
+            channels = layer.axes.index(channels)
+            continue
+        reason = _why_not_through(layer, network[name], channels)
         if reason:
             yield (
                 f"layer '{name}': can't fold a BatchNorm through '{pool}' "
-                f"({network[pool].describe()}): {reason}"
+                f"({layer.describe()}): {reason}"
             )
+    if channels:
+        yield (
+            f"layer '{name}': can't fold a BatchNorm that normalises another axis than the "
+            f"channels of '{source}'; move its axes back before"
+        )
 
 
-def _why_not_through(pool: Layer, norm: Layer) -> str:
+def _why_not_through(pool: Layer, norm: Layer, channels: int) -> str:
     """Why normalising before a pool is not the same as behind it, or ""."""
     assert isinstance(norm, BatchNorm)
+    if channels and not isinstance(pool, Identity):
+        return "it pools over the channels"
     if isinstance(pool, Maximum):
         if norm.weight is None:
             return ""

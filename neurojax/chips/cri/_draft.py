@@ -20,6 +20,7 @@ class Draft:
     def __init__(self, network: Network, problems: list[Problem]) -> None:
         self.network, self.problems, self.plan = network, problems, Plan()
         self.points = set(network.inputs)  # where single spikes can be had
+        self.waiting: dict[tuple[str, int], str] = {}  # what was delayed, and by how many steps
 
     def refuse(self, name: str, found: str, legal: str, remedy: str) -> None:
         self.problems.append(Problem(name, found, legal, remedy))
@@ -37,13 +38,10 @@ class Draft:
 
     def merge(self, name: str, signals: list[Signal]) -> tuple[Signal, list[str]] | None:
         """One signal for several that are added up, and where they come from."""
-        depth = max(signal.depth for signal in signals)
-        aligned = []
-        for signal in signals:
-            late = signal if signal.depth == depth else self._wait(name, signal, depth)
-            if late is None:
-                return None
-            aligned.append(late)
+        aligned = self.aligned(name, signals)
+        if aligned is None:
+            return None
+        depth = aligned[0].depth
         if len({signal.at for signal in aligned}) < len(aligned):
             self.refuse(
                 name,
@@ -77,6 +75,17 @@ class Draft:
             ats.append(closed.at)
         return Signal(ats[0], depth, parts=parts), ats
 
+    def aligned(self, name: str, signals: list[Signal]) -> list[Signal] | None:
+        """The signals, those that come earlier delayed; None if that is impossible."""
+        depth = max(signal.depth for signal in signals)
+        found = []
+        for signal in signals:
+            late = signal if signal.depth == depth else self._wait(name, signal, depth)
+            if late is None:
+                return None
+            found.append(late)
+        return found
+
     def closed(self, name: str, signal: Signal) -> Signal:
         """Spikes, behind synapses from each to the neuron of the same index."""
         link = self.new(name, Link(), signal.at)
@@ -84,6 +93,16 @@ class Draft:
 
     def _wait(self, name: str, signal: Signal, depth: int) -> Signal | None:
         """The signal, delayed by relays where it is single spikes."""
+        steps = depth - signal.depth
+        if signal.terms is not None:
+            terms = signal.terms._replace(
+                sources=tuple(self._late(at, steps) for at in signal.terms.sources)
+            )
+            return signal._replace(depth=depth, terms=terms)
+        if signal.open:
+            late = self._late(signal.at, steps)
+            sources = frozenset(self._late(at, steps) for at in signal.sources)
+            return signal._replace(at=late, depth=depth, sources=sources)
         path = self._path(signal)
         if path is None:
             self.refuse(
@@ -94,34 +113,46 @@ class Draft:
             )
             return None
         point, *behind = path
-        last = point
-        for _ in range(depth - signal.depth):
-            link = self.new(f"{point}_wait", Link(), last)
-            last = self.new(f"{point}_relay", Gate(), link)
-            self.points.add(last)
-            self.plan.relays += 1
-        point_late = last
-        if signal.open:
-            # Pools and the like are done again, because others may take what is not late.
-            for at in behind:
-                last = self.new(f"{at}_late", self.plan.layers[at], last)
-            return signal._replace(at=last, depth=depth, sources=frozenset([point_late]))
+        last = self._late(point, steps)
         self.plan.edges[self.plan.edges.index(Edge(point, behind[0]))] = Edge(last, behind[0])
         for at in behind:
             layer = self.plan.layers[at]
             if isinstance(layer, Bias):
-                self.plan.layers[at] = Bias(layer.of, layer.start + depth - signal.depth)
+                self.plan.layers[at] = Bias(layer.of, layer.start + steps)
         for known, other in self.plan.signals.items():
             if other is not None and other.at in behind:
                 self.plan.signals[known] = other._replace(depth=depth)
         parts = {
-            key: part._replace(sources=frozenset([point_late]))
+            key: part._replace(sources=frozenset([last]))
             for key, part in (signal.parts or {}).items()
         }
         return signal._replace(depth=depth, parts=parts)
 
+    def _late(self, at: str, steps: int) -> str:
+        """What gives the spikes, or sums of spikes, of a layer so many steps later.
+
+        Single spikes wait in relays. Pools and the like are done again, because others may take
+        what is not late.
+        """
+        if (at, steps) in self.waiting:
+            return self.waiting[at, steps]
+        if steps == 0:
+            return at
+        if at in self.points:
+            before = self._late(at, steps - 1)
+            link = self.new(f"{at}_wait", Link(), before)
+            late = self.new(f"{at}_relay", Gate(), link)
+            self.points.add(late)
+            self.plan.relays += 1
+        else:
+            into = [edge.source for edge in self.plan.edges if edge.target == at]
+            sources = [self._late(source, steps) for source in into]
+            late = self.new(f"{at}_late", self.plan.layers[at], *sources)
+        self.waiting[at, steps] = late
+        return late
+
     def _path(self, signal: Signal) -> list[str] | None:
-        """The way of a signal from where it is single spikes; None if it can't be delayed.
+        """The way of weighed spikes from where they are single; None if it can't be delayed.
 
         Synapses are delayed by what is in front of them, so nothing else may take what they give.
         """
@@ -129,7 +160,7 @@ class Draft:
         while path[0] not in self.points:
             into = [edge.source for edge in self.plan.edges if edge.target == path[0]]
             takers = sum(edge.source == path[0] for edge in self.plan.edges)
-            if len(into) != 1 or (not signal.open and takers > (len(path) > 1)):
+            if len(into) != 1 or takers > (len(path) > 1):
                 return None
             path.insert(0, into[0])
         return path

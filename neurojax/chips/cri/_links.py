@@ -1,4 +1,4 @@
-"""What a mapped network has between populations besides synapses and pools.
+"""What a mapped network has between populations besides weights and pools.
 
 Bias axons are axons that the host activates in every step. A network of L layers takes L steps to
 pass an input on, so those of layer l start in step l: when the first input arrives there.
@@ -6,10 +6,11 @@ pass an input on, so those of layer l start in step l: when the first input arri
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape
@@ -72,3 +73,56 @@ class OneToOne(Layer):
 
     def describe(self) -> str:
         return "OneToOne"
+
+
+class Index(NamedTuple):
+    """Integers that are part of a layer's definition, equal if all of them are."""
+
+    shape: Shape
+    data: bytes
+
+    @classmethod
+    def of(cls, values: Any) -> Index:
+        whole = np.ascontiguousarray(values, np.int32)
+        return cls(whole.shape, whole.tobytes())
+
+    @property
+    def values(self) -> np.ndarray:
+        return np.frombuffer(self.data, np.int32).reshape(self.shape)
+
+
+class Pick(Layer):
+    """Synapses of weight 1, one a neuron: each takes one of the spikes.
+
+    Args:
+        index: For each neuron which of the inputs, flattened.
+    """
+
+    index: Index = eqx.field(static=True)
+
+    def step(self, state: Any, x: Array, *, key: PRNGKeyArray | None = None) -> tuple[Any, Array]:
+        del key
+        return state, jnp.take(x.ravel(), self.index.values, axis=0)
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        size = int(np.prod(in_shape))
+        if self.index.values.max() >= size:
+            raise ValueError(f"Pick takes input {self.index.values.max()}, got shape {in_shape}")
+        return self.index.shape
+
+    def describe(self) -> str:
+        return f"Pick {self.index.values.size:,}"
+
+
+class SumTerms(Layer):
+    """The sum over the last axis: of the terms of a product."""
+
+    def step(self, state: Any, x: Array, *, key: PRNGKeyArray | None = None) -> tuple[Any, Array]:
+        del key
+        return state, x.sum(axis=-1)
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return in_shape[:-1]
+
+    def describe(self) -> str:
+        return "SumTerms"

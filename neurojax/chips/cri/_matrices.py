@@ -10,9 +10,19 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 
 from neurojax._layer import Layer, Shape
-from neurojax.chips.cri._links import BiasAxons, OneToOne
+from neurojax.chips.cri._links import BiasAxons, OneToOne, Pick, SumTerms
+from neurojax.chips.cri._terms import moved, single
 from neurojax.chips.cri.synapse import Synapse
-from neurojax.layers import Add, Flatten, Linear, Reshape, SumPool1d, SumPool2d
+from neurojax.layers import (
+    Add,
+    Flatten,
+    Linear,
+    Permute,
+    Reshape,
+    Slice,
+    SumPool1d,
+    SumPool2d,
+)
 
 Pads = Sequence[tuple[int, int]]
 
@@ -28,9 +38,13 @@ def matrix_of(layer: Layer, in_shape: Shape, out_shape: Shape) -> csr_array | No
         return _pool(layer, in_shape, out_shape)
     if isinstance(layer, OneToOne):
         size = math.prod(in_shape)
-        return _sparse(
-            np.full(size, int(layer.weight)), np.arange(size), np.arange(size), (size, size)
-        )
+        return _taken(np.arange(size), in_shape) * int(layer.weight)
+    if isinstance(layer, Pick):
+        return _taken(layer.index.values, in_shape)
+    if isinstance(layer, Permute | Slice):
+        return _taken(moved(single("", in_shape), layer).taken[0], in_shape)
+    if isinstance(layer, SumTerms):
+        return _taken(np.arange(math.prod(out_shape)).repeat(in_shape[-1]), out_shape).T.tocsr()
     if isinstance(layer, Flatten | Reshape | Add | BiasAxons):
         return None
     raise TypeError(f"no synapses are known of a {type(layer).__name__}")
@@ -81,6 +95,14 @@ def taps(window: Any, sizes: Sequence[int], counts: Sequence[int]) -> tuple[np.n
         seen = seen & (index >= 0) & (index < size)
     flat = (math.prod(counts), -1)
     return at.reshape(flat), seen.reshape(flat)
+
+
+def _taken(index: np.ndarray, in_shape: Shape) -> csr_array:
+    """From each input to the outputs that take it: the index of each output's one."""
+    count = index.size
+    return _sparse(
+        np.ones(count, np.int64), index.ravel(), np.arange(count), (math.prod(in_shape), count)
+    )
 
 
 def _dense(weight: np.ndarray) -> csr_array:

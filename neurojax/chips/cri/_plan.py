@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from neurojax._graph import Edge
 from neurojax._layer import Shape
 from neurojax.chips._mapped import Problem
+from neurojax.chips.cri._terms import Terms
 from neurojax.chips.cri._wanted import Wanted
 
 
@@ -42,6 +43,7 @@ class Signal(NamedTuple):
     overlap: int = 1  # open: most values that count one and the same spike
     sources: frozenset[str] = frozenset()  # open: where the spikes come from
     parts: dict[str, Part] | None = None  # closed: the synapses it comes from
+    terms: Terms | None = None  # open: a product of spikes that has no neurons yet
 
     @property
     def open(self) -> bool:
@@ -70,7 +72,12 @@ class Bias(NamedTuple):
 
 
 class Gate(NamedTuple):
-    """Memoryless neurons that spike if any of their inputs did: OR, and a relay of one input."""
+    """Memoryless neurons that spike if so many of their inputs did.
+
+    One: OR, and a relay of one input. All of them: AND.
+    """
+
+    needed: int = 1
 
 
 @dataclass
@@ -93,6 +100,7 @@ class Plan:
     populations: list[Population] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     relays: int = 0  # populations of them
+    gates: int = 0  # AND neurons
     outputs: list[str] = field(default_factory=list)
     latency: int = 0
     signals: dict[str, Signal | None] = field(default_factory=dict)  # by the network's names

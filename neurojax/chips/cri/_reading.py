@@ -16,7 +16,9 @@ from neurojax._layer import Layer
 from neurojax._network import Network
 from neurojax.chips._mapped import Problem
 from neurojax.chips.cri._draft import Draft
+from neurojax.chips.cri._links import Index, Pick, SumTerms
 from neurojax.chips.cri._plan import Bias, Gate, Link, Part, Plan, Population, Signal, spikes_of
+from neurojax.chips.cri._terms import MOST_TERMS, moved, product, single, terms_of_product
 from neurojax.chips.cri._wanted import NEURONS, Wanted, wanted
 from neurojax.layers import (
     Add,
@@ -29,10 +31,13 @@ from neurojax.layers import (
     Flatten,
     Identity,
     Linear,
+    MatMul,
     MaxPool1d,
     MaxPool2d,
+    Permute,
     Reshape,
     Scale,
+    Slice,
     SumPool1d,
     SumPool2d,
 )
@@ -41,11 +46,11 @@ WEIGHTS = (Linear, Conv1d, Conv2d)
 AVERAGES = (AvgPool1d, AvgPool2d)
 POOLS = (*AVERAGES, SumPool1d, SumPool2d)
 MAXIMA = (MaxPool1d, MaxPool2d)
-SHAPES = (Flatten, Reshape)
+SHAPES = (Flatten, Reshape, Permute, Slice)
 DROPPED = (Dropout, BatchDropout, Identity)
 SUPPORTED = (
     "Linear, Conv1d, Conv2d, BatchNorm, Scale, IAF, LIF, average, sum and maximum pools, Add, "
-    "Flatten, Reshape, Dropout and Identity"
+    "MatMul, Flatten, Reshape, Permute, Slice, Dropout and Identity"
 )
 
 
@@ -70,7 +75,13 @@ class _Reader:
             signal = plan.signals[name]
             if signal is None:
                 continue
-            if not signal.open or signal.most != 1 or signal.factor != 1 or not signal.depth:
+            if (
+                not signal.open
+                or signal.terms is not None
+                or signal.most != 1
+                or signal.factor != 1
+                or not signal.depth
+            ):
                 self.draft.refuse(
                     name,
                     "an output that is no spikes of neurons",
@@ -92,7 +103,7 @@ class _Reader:
     def _layer(self, name: str, layer: Layer) -> Signal | None:
         neuron = self._wanted(name, layer) if isinstance(layer, NEURONS) else None
         if not isinstance(
-            layer, (*WEIGHTS, *POOLS, *MAXIMA, *SHAPES, *DROPPED, *NEURONS, Add, Scale)
+            layer, (*WEIGHTS, *POOLS, *MAXIMA, *SHAPES, *DROPPED, *NEURONS, Add, MatMul, Scale)
         ):
             self.draft.refuse(
                 name,
@@ -117,6 +128,19 @@ class _Reader:
         if not signals or any(signal is None for signal in signals):
             return None
         sources = [signal for signal in signals if signal is not None]
+        if isinstance(layer, MatMul):
+            return self._product(name, sources)
+        if len(sources) == 1 and sources[0].terms is not None:
+            signal, terms = sources[0], sources[0].terms
+            if isinstance(layer, SHAPES):
+                return signal._replace(terms=moved(terms, layer))
+            if isinstance(layer, Scale):
+                self.plan.dropped.append(name)
+                return self._scaled(name, layer, signal)
+            if isinstance(layer, DROPPED):
+                self.plan.dropped.append(name)
+                return signal
+        sources = [self._with_gates(signal) for signal in sources]
         merged = self.draft.merge(name, sources)
         if merged is None:
             return None
@@ -233,6 +257,62 @@ class _Reader:
         at = self.draft.add(name, Gate(), self.draft.new(f"{name}_any", summed, link))
         self.draft.points.add(at)
         return spikes_of(at, signal.depth + 1)
+
+    def _product(self, name: str, signals: list[Signal]) -> Signal | None:
+        """A matrix product, without its neurons: a further product may follow."""
+        shapes: Any = self.network.in_shape(name)  # of both
+        if any(not signal.open or signal.most != 1 for signal in signals):
+            self.draft.refuse(
+                name,
+                "a product of what is no single spikes",
+                "AND neurons multiply single spikes",
+                "put it behind neurons, without pools or sums in between",
+            )
+            return None
+        aligned = self.draft.aligned(name, signals)
+        if aligned is None:
+            return None
+        a, b = (
+            signal.terms or single(signal.at, shape)
+            for signal, shape in zip(aligned, shapes, strict=True)
+        )
+        count = terms_of_product(a, b)
+        if count > MOST_TERMS:
+            self.draft.refuse(
+                name,
+                f"a product with {count:,} terms",
+                f"each takes a neuron; {MOST_TERMS:,} can be described",
+                "use fewer tokens or heads, or put neurons between two products",
+            )
+            return None
+        return Signal(
+            name,
+            aligned[0].depth,
+            math.prod(signal.factor for signal in aligned),
+            sources=frozenset().union(*(signal.sources for signal in aligned)),
+            terms=product(name, a, b),
+        )
+
+    def _with_gates(self, signal: Signal) -> Signal:
+        """A product as sums of the spikes of its AND neurons."""
+        if signal.terms is None:
+            return signal
+        terms = signal.terms
+        picks = [
+            self.draft.new(f"{terms.name}_factor{i}", Pick(Index.of(taken)), source)
+            for i, (source, taken) in enumerate(zip(terms.sources, terms.taken, strict=True))
+        ]
+        gate = self.draft.new(f"{terms.name}_and", Gate(needed=len(picks)), *picks)
+        self.draft.points.add(gate)
+        self.plan.gates += math.prod(terms.taken[0].shape)
+        total = self.draft.new(f"{terms.name}_sum", SumTerms(), gate)
+        return Signal(
+            total,
+            signal.depth + 1,
+            signal.factor,
+            most=terms.number,
+            sources=frozenset([gate]),
+        )
 
     def _scaled(self, name: str, scale: Scale, signal: Signal) -> Signal:
         factors = np.unique(np.asarray(scale.factor, np.float64))

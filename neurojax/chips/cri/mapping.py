@@ -183,7 +183,7 @@ def _assemble(
         if isinstance(layer, Population):
             layers[name] = _neuron(layer, scales[layer.name], strict, surrogate)
         elif isinstance(layer, Gate):
-            layers[name] = Neuron(theta=0 if strict else 1, model="ANN", strict=strict)
+            layers[name] = Neuron(theta=layer.needed - strict, model="ANN", strict=strict)
         elif isinstance(layer, Bias):
             layers[name] = BiasAxons(jnp.asarray(held[layer.of].bias), start=layer.start)
         elif isinstance(layer, Link):
@@ -290,6 +290,10 @@ def _origins(
         notes.append(
             f"{plan.relays} populations of relays make branches equally long; each of their "
             "neurons passes on the spikes of another"
+        )
+    if plan.gates:
+        notes.append(
+            f"products of spikes take {plan.gates:,} AND neurons, one for each of their terms"
         )
     steps = "1 step" if plan.latency == 1 else f"{plan.latency} steps"
     notes.append(f"the output comes {steps} after its input; `run` aligns them")
