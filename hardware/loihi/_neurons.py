@@ -188,9 +188,8 @@ def _lif(
     }
     if neuron.shift:
         fields["weight_exp"] = np.array([neuron.shift], np.float32)
-    mantissa = np.asarray(neuron.bias_mant)
-    bias = np.floor(mantissa * 2.0 ** np.asarray(neuron.bias_exp))
-    if mantissa.ndim == 0 and not bias.any():
+    bias = np.asarray(neuron.bias(), np.float64)
+    if np.ndim(neuron.bias_mant) == 0 and not bias.any():
         return fields, None
     steps = bias / (1 << BIAS_EXPONENT)
     if (steps != np.rint(steps)).any() and not round_biases:

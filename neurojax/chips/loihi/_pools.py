@@ -118,7 +118,7 @@ def flattened(draft: Draft, flow: Flow) -> Flow:
 
 
 def _with_pools(draft: Draft, kernel: Kernel, flow: Flow) -> Kernel | None:
-    """The kernel with all pools of the flow before it, or None with a problem for each that can't."""
+    """The kernel with the pools before it, or None with a problem for each that can't go in."""
     count = len(draft.problems)
     sizes = [flow.map_shape[1:]]
     for _, pool in flow.pools[:-1]:

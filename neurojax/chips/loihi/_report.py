@@ -181,7 +181,7 @@ def _neuron_row(origin: Origin, neuron: Any) -> dict[str, Any]:
     if not isinstance(neuron, LIF):
         return row | {"vth": neuron.describe()}
     held = neuron.integers()
-    bias = np.floor(np.asarray(held["bias_mant"]) * 2.0 ** np.asarray(held["bias_exp"]))
+    bias = np.asarray(neuron.prepare(None).bias())
     return row | {
         "du": _span(held["du"]),
         "dv": _span(held["dv"]),

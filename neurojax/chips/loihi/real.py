@@ -172,7 +172,7 @@ def _bias_behind(network: Network, name: str) -> np.ndarray | None:
 
 
 def _bias(neuron: LIF) -> np.ndarray | None:
-    steps = np.floor(np.asarray(neuron.bias_mant) * 2.0 ** np.asarray(neuron.bias_exp))
+    steps = np.asarray(neuron.bias(), np.float64)
     return steps / (1 << STATE_SHIFT) if steps.any() else None
 
 
