@@ -99,6 +99,14 @@ class AbstractScaled(Layer):
         ]
         return ", ".join(words + ["no spikes"] * (self.threshold is None))
 
+    def _product(self, factor: Any, symbol: str, name: str) -> str:
+        """The part of a state that is left, in steps."""
+        number = f"{self.s_scale * factor:.17g}" if isinstance(factor, float) else None
+        return f"trunc({number or f'{self.s_scale} {symbol}'} {name})"
+
+    def _leaked(self, field: str, name: str) -> str:
+        return self._product(1 - getattr(self, field), f"(1 - {field})", name)
+
 
 class AbstractNeuron(AbstractScaled):
     """A neuron that computes with the integers behind the floats, each with its own derivative."""
@@ -129,14 +137,6 @@ class AbstractNeuron(AbstractScaled):
     def _symbol(self, field: str) -> str:
         value = getattr(self, field)
         return field if eqx.is_array(value) else f"{float(value):.17g}"
-
-    def _product(self, factor: Any, symbol: str, name: str) -> str:
-        """The part of a state that is left, in steps."""
-        number = f"{self.s_scale * factor:.17g}" if isinstance(factor, float) else None
-        return f"trunc({number or f'{self.s_scale} {symbol}'} {name})"
-
-    def _leaked(self, field: str, name: str) -> str:
-        return self._product(1 - getattr(self, field), f"(1 - {field})", name)
 
 
 def in_weight_steps(threshold: Any, w_scale: int) -> Any:

@@ -65,8 +65,8 @@ class CUBA(AbstractScaled):
             thresholds of 2^18 steps and more it is lost in rounding, and equality spikes.
         requantise: Make integers of the states anew in each step by truncation, as SpikingJelly
             does. Unless the scale is a power of two, this loses a step now and then.
-        norm: A layer without memory that the current passes on its way to the membrane, such as
-            `ShiftNorm`.
+        norm: A layer that the current passes on its way to the membrane, such as `ShiftNorm`,
+            whose running statistics are part of the neuron's state.
         norm_feedback: The current that is kept is the normalised one, as in SpikingJelly.
         graded: A spike has the value of the membrane instead of 1. Its derivative is the
             surrogate's relative to the peak, and above the threshold the peak itself.
@@ -201,13 +201,13 @@ class CUBA(AbstractScaled):
     def equations(self) -> tuple[str, ...]:
         """What a step computes; `trunc` cuts towards zero, and `norm` is the layer of that name."""
         s, held = self.s_scale, constants_to_floats(self.prepare(None))
-        lines = [f"current: i <- ({_kept(held, 'current_decay', 'i')} + trunc({s} x)) / {s}"]
+        lines = [f"current: i <- ({held._leaked('current_decay', 'i')} + trunc({s} x)) / {s}"]
         drive = "i"
         if self.norm is not None:
             drive = "drive"
             lines.append("normalised current: drive <- norm(i)")
             lines += ["and kept: i <- drive"] * self.norm_feedback
-        kept, drive = _kept(held, "voltage_decay", "v"), f"trunc({s} {drive})"
+        kept, drive = held._leaked("voltage_decay", "v"), f"trunc({s} {drive})"
         membrane = f"membrane: v <- ({kept} + {drive}) / {s}"
         if self.threshold is None:
             return (*lines, membrane, "output: y <- v")
@@ -224,11 +224,3 @@ class CUBA(AbstractScaled):
 
     def describe(self) -> str:
         return f"CUBA {self._numbers('current_decay', 'voltage_decay')}"
-
-
-def _kept(held: CUBA, decay: str, name: str) -> str:
-    """What a leak leaves of a state, in steps, as a formula."""
-    value = getattr(held, decay)
-    if eqx.is_array(value):
-        return f"trunc({held.s_scale} (1 - {decay}) {name})"
-    return f"trunc({held.s_scale * (1 - value):.17g} {name})"

@@ -31,8 +31,8 @@ class ShiftNorm(Switchable):
     In inference, which is the default, they are the recorded ones. With `inference=False` they are
     those of the batch and the spatial axes *in this time step*, as in SpikingJelly, and gradients
     flow through the mean. The running statistics move towards them in every time step and live in
-    the state of the run; `network.absorb(run.state)` puts them into the layer. Inside a neuron,
-    which gives it no state, the layer does not keep them.
+    the state of the run; `network.absorb(run.state)` puts them into the layer. Inside a `CUBA` they
+    are in that neuron's state; other neurons give the layer no state, and they are not kept.
 
     slayer takes the statistics of the whole sequence, which no step of a run can know. `trained`
     does that to recorded currents, which don't depend on the spikes behind them:

@@ -44,6 +44,7 @@ from neurojax.chips.loihi._delta import (
     steps_per_unit,
 )
 from neurojax.chips.loihi._leak import check_shapes
+from neurojax.chips.loihi._neuron import check_norm
 from neurojax.chips.loihi.quantise import SCALE, _positive
 from neurojax.fixed_point import _derivative_of, round_half_even
 from neurojax.layers.activation import ReLU
@@ -255,8 +256,7 @@ class SigmaDelta(AbstractDelta):
                 f"SigmaDelta: activation is {self.activation!r}; use one of "
                 f"{list(ACTIVATIONS)}, or a layer without memory"
             )
-        if self.norm is not None and not isinstance(self.norm, Layer):
-            raise TypeError(f"SigmaDelta: norm is {self.norm!r}; use a layer such as ShiftNorm")
+        check_norm("SigmaDelta: norm", self.norm)
         if self.integers_of_lava and not isinstance(self.activation, ReLU | Identity):
             raise ValueError(
                 f"SigmaDelta: activation is {self.activation.describe()}; Lava's integers know "
