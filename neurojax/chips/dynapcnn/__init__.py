@@ -18,6 +18,12 @@ from neurojax.chips.dynapcnn.discretise import (
 )
 from neurojax.chips.dynapcnn.dvs import DVS as DVS
 from neurojax.chips.dynapcnn.dynamics import Core as Core, CoreState as CoreState
+from neurojax.chips.dynapcnn.event_driven import (
+    DECIMATIONS as DECIMATIONS,
+    EventRun as EventRun,
+    EventState as EventState,
+    simulate_events as simulate_events,
+)
 from neurojax.chips.dynapcnn.events import (
     CAMERA as CAMERA,
     EVENT as EVENT,
@@ -34,7 +40,11 @@ from neurojax.chips.dynapcnn.events import (
 )
 from neurojax.chips.dynapcnn.mapping import map as map
 from neurojax.chips.dynapcnn.memory import Memory as Memory, fits as fits, memory_of as memory_of
-from neurojax.chips.dynapcnn.placement import candidates as candidates, match as match
+from neurojax.chips.dynapcnn.placement import (
+    candidates as candidates,
+    match as match,
+    place as place,
+)
 from neurojax.chips.dynapcnn.readout import (
     CLASSES as CLASSES,
     classes_of_features as classes_of_features,
