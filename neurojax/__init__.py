@@ -14,6 +14,7 @@ from neurojax import (
 from neurojax._describe import Card as Card, describe as describe
 from neurojax._graph import Edge as Edge
 from neurojax._layer import BATCH_AXIS as BATCH_AXIS, Layer as Layer, parameter as parameter
+from neurojax._measured import inject as inject
 from neurojax._network import (
     Network as Network,
     NetworkState as NetworkState,

@@ -13,6 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 from neurojax._graph import nearest
 from neurojax._network import Network, NetworkState
 from neurojax._probe import Probe, Target
+from neurojax._schedule import Measured
 from neurojax._table import shape_text
 
 
@@ -119,8 +120,7 @@ def resolve_probes(network: Network, probes: Iterable[Probe | str]) -> tuple[Tar
             field = ()
         known = state_fields(network[layer].init(network.in_shape(layer)))
         if field and ".".join(field) not in known:
-            hint = nearest(".".join(field), known) if known else "it has no state, only an output"
-            problems.append(f"probe '{probe.path}': layer '{layer}' has no such field; {hint}")
+            problems.append(f"probe '{probe.path}': {_no_field(layer, field, known)}")
             continue
         target = Target(probe, layer, field)
         if probe.name in {t.probe.name for t in targets}:
@@ -129,6 +129,40 @@ def resolve_probes(network: Network, probes: Iterable[Probe | str]) -> tuple[Tar
     if problems:
         raise ValueError("\n".join(problems))
     return tuple(targets)
+
+
+def resolve_measured(
+    network: Network, measured: Mapping[str, Array], steps: int, batch: int
+) -> dict[Measured, Array]:
+    """Measured series with their layers and fields looked up; all that is wrong at once."""
+    series, problems = {}, []
+    for path, values in measured.items():
+        layer, field = _split_path(network, path)
+        if layer is None:
+            problems.append(f"measured '{path}': no such layer; {nearest(path, network.names)}")
+            continue
+        state = network[layer].init(network.in_shape(layer))
+        shapes = dict(zip(state_fields(state), map(np.shape, jax.tree.leaves(state)), strict=True))
+        shapes[""] = network.out_shape(layer)
+        if ".".join(field) not in shapes:
+            problems.append(f"measured '{path}': {_no_field(layer, field, [*shapes][:-1])}")
+            continue
+        expected = (steps, batch, *shapes[".".join(field)])
+        if np.shape(values) != expected:
+            problems.append(
+                f"measured '{path}' has shape {np.shape(values)}, but must be {expected}: time "
+                "and batch as the inputs, then that of the layer; cut both to the steps measured"
+            )
+            continue
+        series[Measured(layer, ".".join(field))] = values
+    if problems:
+        raise ValueError("\n".join(problems))
+    return series
+
+
+def _no_field(layer: str, field: tuple[str, ...], known: list[str]) -> str:
+    hint = nearest(".".join(field), known) if known else "it has no state, only an output"
+    return f"layer '{layer}' has no such field; {hint}"
 
 
 def _split_path(network: Network, path: str) -> tuple[str | None, tuple[str, ...]]:

@@ -7,7 +7,7 @@ one sample and one time step. Time comes from the scan in `neurojax.simulate`, t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
+
+from neurojax._measured import inject_all
 
 Shape = tuple[int, ...]
 State = Any
@@ -85,6 +87,28 @@ class Layer(eqx.Module):
         """One time step of one sample: `(state, input) -> (new state, output)`."""
         raise NotImplementedError(f"{type(self).__name__} does not define step()")
 
+    def step_measured(
+        self,
+        state: State,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[State, Array]:
+        """One time step of which some values were measured on a device.
+
+        Here they take the place of the output and of fields of the state when the step is over.
+        A layer that reacts to them within a step does better: a neuron whose membrane was measured
+        takes the derivative of its spikes there, and its reset is in the measurement already.
+
+        Args:
+            state, x, key: As for `step`.
+            measured: Measured values by field of the state after the step, dots going deeper; `""`
+                is the output.
+        """
+        state, y = self.step(state, x, key=key)
+        return inject_all(state, y, measured)
+
     def prepare(self, key: PRNGKeyArray | None) -> Layer:
         """The layer as a run uses it: quantised, mismatch drawn, masks drawn. Called once a run."""
         del key
@@ -119,6 +143,20 @@ class Layer(eqx.Module):
     def equations(self) -> tuple[str, ...]:
         """What a step computes, for `neurojax.describe`: lines `"words: name <- formula"`."""
         return ()
+
+
+def step_layer(
+    layer: Layer,
+    state: State,
+    x: Any,
+    measured: Mapping[str, Array],
+    *,
+    key: PRNGKeyArray | None = None,
+) -> tuple[State, Array]:
+    """One time step of a layer, given what was measured of it, if anything was."""
+    if not measured:
+        return layer.step(state, x, key=key)
+    return layer.step_measured(state, x, measured, key=key)
 
 
 def check_shape(what: str, shape: Sequence[int], ndim: int, layout: str) -> None:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from neurojax._layer import BATCH_AXIS
+from neurojax._layer import BATCH_AXIS, step_layer
 from neurojax._network import Network, NetworkState
 from neurojax._probe import Target, recorder
 
@@ -46,6 +46,18 @@ class Moved(NamedTuple):
     recordings: Values
 
 
+class Measured(NamedTuple):
+    """A series of values that were measured: of which layer, and of which field of its state."""
+
+    layer: str
+    field: str  # "" is the output
+
+    @property
+    def series(self) -> str:
+        """Its name among the values of a step; no layer can be called so."""
+        return f"{self.layer}.{self.field} (measured)"
+
+
 class Plan(NamedTuple):
     """What stays the same over the time steps of a run."""
 
@@ -53,6 +65,7 @@ class Plan(NamedTuple):
     keys: Mapping[str, PRNGKeyArray]  # of the layers that draw random numbers in their steps
     targets: tuple[Target, ...]
     unroll: int
+    measured: tuple[Measured, ...] = ()  # their series are among the inputs, by `Measured.series`
 
 
 def choose(network: Network, state: NetworkState, steps: int, batch: int, backend: str) -> str:
@@ -97,6 +110,7 @@ def run_layers(plan: Plan, carry: Carry, inputs: Values) -> tuple[Carry, Values]
         feeding = {e.source for name in stage for e in network.incoming(name) if not e.recurrent}
         late = {e.source for name in stage for e in network.incoming(name) if e.recurrent} - inner
         external = {name: sequences[name] for name in feeding - inner}
+        external |= {m.series: inputs[m.series] for m in plan.measured if m.layer in inner}
         # A recurrent edge from an earlier stage: the whole sequence is known, one step late.
         external |= {
             _late(n): jnp.concatenate([carry.state.delayed[n][None], sequences[n][:-1]])
@@ -145,23 +159,32 @@ def step_layers(
     states, values = dict(layers), dict(now)
     for name in names:
         x = _gather(plan, name, values, delayed)
-        states[name], values[name] = _step_layer(plan, name, states[name], x, step)
+        measured = _measured_of(plan, name, values)
+        states[name], values[name] = _step_layer(plan, name, states[name], x, measured, step)
     return states, values
 
 
 def _step_layer(
-    plan: Plan, name: str, state: Any, x: Any, step: Int[Array, ""]
+    plan: Plan, name: str, state: Any, x: Any, measured: Values, step: Int[Array, ""]
 ) -> tuple[Any, Array]:
     """One time step of one layer for the whole batch."""
     layer = plan.network.layers[name]
+
+    def step_one(state: Any, x: Any, measured: Values, key: Any) -> tuple[Any, Array]:
+        return step_layer(layer, state, x, measured, key=key)
+
     if name not in plan.keys:
-        return jax.vmap(layer.step, axis_name=BATCH_AXIS)(state, x)
+        return jax.vmap(step_one, axis_name=BATCH_AXIS)(state, x, measured, None)
     # Counted keys, not split ones: the draw of a sample at a step depends on nothing else.
     key = jax.random.fold_in(plan.keys[name], step)
     sample = jnp.arange(jax.tree.leaves(x)[0].shape[0])
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, sample)
-    step_one = lambda state, x, key: layer.step(state, x, key=key)  # noqa: E731
-    return jax.vmap(step_one, axis_name=BATCH_AXIS)(state, x, keys)
+    return jax.vmap(step_one, axis_name=BATCH_AXIS)(state, x, measured, keys)
+
+
+def _measured_of(plan: Plan, name: str, values: Values) -> Values:
+    """What was measured of a layer, by field."""
+    return {m.field: values[m.series] for m in plan.measured if m.layer == name}
 
 
 def _late(name: str) -> str:
@@ -230,10 +253,10 @@ def _scan(
 
 def _all_at_once(plan: Plan, name: str, carry: Carry, inputs: Values) -> tuple[Moved, Values]:
     """Applies a layer without memory to all time steps at once."""
-    x = _gather(plan, name, inputs, {})
+    x, measured = _gather(plan, name, inputs, {}), _measured_of(plan, name, inputs)
     steps = jax.tree.leaves(x)[0].shape[0]
-    apply = lambda x, step: _step_layer(plan, name, None, x, step)[1]  # noqa: E731
-    y = jax.vmap(apply)(x, carry.state.steps + jnp.arange(steps))
+    apply = lambda x, measured, step: _step_layer(plan, name, None, x, measured, step)[1]  # noqa: E731
+    y = jax.vmap(apply)(x, measured, carry.state.steps + jnp.arange(steps))
     values, recordings = {name: y}, {}
     for target in plan.targets:
         if target.layer != name:

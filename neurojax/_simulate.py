@@ -22,6 +22,7 @@ from neurojax._arguments import (
     check_network,
     check_options,
     check_state,
+    resolve_measured,
     resolve_probes,
 )
 from neurojax._graph import nearest
@@ -63,6 +64,7 @@ def simulate(
     schedule: str = "auto",
     checkpoint: Checkpoint = None,
     unroll: int = 1,
+    measured: Mapping[str, Any] | None = None,
 ) -> Run:
     """Run a network over time.
 
@@ -82,13 +84,18 @@ def simulate(
             every 100 steps and, within such a segment, every 10. `"sqrt"` takes the square root
             of the number of steps. The results are the same.
         unroll: Time steps in one iteration of the compiled loop.
+        measured: What a device did, to be gone on from in every step: `[time, batch, ...]` by
+            `"layer"` for its output and `"layer.field"` for a field of its state, as probes name
+            them. The run has these values, the layers behind see them, and gradients are those of
+            the network at them: training in the loop. Neurons reset by measured spikes; where the
+            membrane itself was measured the reset is in it.
 
     Returns:
         A `Run` with outputs, final state and recorded traces.
 
     Raises:
-        ValueError: Shapes that don't fit, no time steps, unknown names in probes, a missing key,
-            parameters that are not finite. Raised before anything is compiled.
+        ValueError: Shapes that don't fit, no time steps, unknown names in probes and in `measured`,
+            a missing key, parameters that are not finite. Raised before anything is compiled.
 
     Example:
         >>> import jax, jax.numpy as jnp, neurojax as nj
@@ -106,7 +113,8 @@ def simulate(
         arrays = jnp.asarray(inputs)
     probes = (probes,) if isinstance(probes, str | Probe) else tuple(probes)
     # What shapes and structure decide is checked where it is traced: once, not in every call.
-    return _run(network, arrays, state, key, probes, schedule, checkpoint, unroll)
+    known = None if measured is None else {k: jnp.asarray(v) for k, v in measured.items()}
+    return _run(network, arrays, state, key, probes, schedule, checkpoint, unroll, known)
 
 
 @eqx.filter_jit
@@ -119,12 +127,14 @@ def _run(
     schedule: str,
     checkpoint: Checkpoint,
     unroll: int,
+    measured: dict[str, Array] | None,
 ) -> Run:
     check_options(schedule, unroll)
     named = check_inputs(network, inputs)
     targets = resolve_probes(network, probes)
     check_key(network, key)
     steps, batch = next(iter(named.values())).shape[:2]
+    series = resolve_measured(network, measured or {}, steps, batch)
     if state is None:
         state = network.init(batch, jnp.result_type(*named.values()))
     else:
@@ -132,7 +142,8 @@ def _run(
     prepared = network.prepare(key)
     random = [name for name in prepared.names if prepared[name].needs_key]
     keys = {} if key is None else {name: layer_keys(key, name)[1] for name in random}
-    plan = Plan(prepared, keys, targets, unroll)
+    plan = Plan(prepared, keys, targets, unroll, tuple(series))
+    named |= {known.series: value for known, value in series.items()}
     values = _one_step(plan, state, named)
     recordings = {
         target.probe.name: recorder(target.probe).init(values[target.probe.name], steps)

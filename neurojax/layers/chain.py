@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools as ft
 from collections import namedtuple
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
-from neurojax._layer import Layer, Shape, State
+from neurojax._layer import Layer, Shape, State, step_layer
+from neurojax._measured import OUTPUT, inner
 
 
 class Chain(Layer):
@@ -63,10 +65,24 @@ class Chain(Layer):
     def step(
         self, state: State, x: Array, *, key: PRNGKeyArray | None = None
     ) -> tuple[State, Array]:
+        return self.step_measured(state, x, {}, key=key)
+
+    def step_measured(
+        self,
+        state: State,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[State, Array]:
         states = []
         old = (None,) * len(self.layers) if state is None else state
-        for layer, before, own in zip(self.layers, old, self._keys(key), strict=True):
-            after, x = layer.step(before, x, key=own)
+        told = [inner(measured, name) for name in self.names]
+        if OUTPUT in measured:
+            told[-1][OUTPUT] = measured[OUTPUT]
+        keys = self._keys(key)
+        for layer, before, own, known in zip(self.layers, old, keys, told, strict=True):
+            after, x = step_layer(layer, before, x, known, key=own)
             states.append(after)
         return (None if state is None else type(state)(*states)), x
 

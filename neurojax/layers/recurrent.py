@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from neurojax._layer import Layer, Shape, State
+from neurojax._layer import Layer, Shape, State, step_layer
+from neurojax._measured import OUTPUT, inner
 
 
 class RecurrentState(NamedTuple):
@@ -52,9 +54,25 @@ class Recurrent(Layer):
     def step(
         self, state: RecurrentState, x: Array, *, key: PRNGKeyArray | None = None
     ) -> tuple[RecurrentState, Array]:
+        return self.step_measured(state, x, {}, key=key)
+
+    def step_measured(
+        self,
+        state: RecurrentState,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[RecurrentState, Array]:
         neuron_key, synapse_key = _split(key)
-        synapse, feedback = self.synapse.step(state.synapse, state.output, key=synapse_key)
-        neuron, y = self.neuron.step(state.neuron, x + feedback, key=neuron_key)
+        of_synapse, of_neuron = inner(measured, "synapse"), inner(measured, "neuron")
+        for name in (OUTPUT, "output"):  # what the population gives out is what its neurons do
+            if name in measured:
+                of_neuron[OUTPUT] = measured[name]
+        synapse, feedback = step_layer(
+            self.synapse, state.synapse, state.output, of_synapse, key=synapse_key
+        )
+        neuron, y = step_layer(self.neuron, state.neuron, x + feedback, of_neuron, key=neuron_key)
         return RecurrentState(neuron, synapse, y), y
 
     def prepare(self, key: PRNGKeyArray | None) -> Recurrent:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from neurojax._broadcast import check_shapes
 from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
 
 N = TypeVar("N", bound="AbstractNeuron")
@@ -75,14 +76,7 @@ class AbstractNeuron(Layer):
         return v if self.v_min is None else jnp.where(v > self.v_min, v, self.v_min)
 
     def out_shape(self, in_shape: Shape) -> Shape:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not eqx.is_array(value) or _broadcasts(value.shape, in_shape):
-                continue
-            raise ValueError(
-                f"{self.name}: {field.name} has shape {value.shape}, but there are {in_shape} "
-                "neurons; give one number, one a neuron, or (channels, 1, 1) for one a channel"
-            )
+        check_shapes(self, in_shape)
         return in_shape
 
     def describe(self) -> str:
@@ -99,13 +93,6 @@ class AbstractNeuron(Layer):
 def filled(shape: Shape, value: Parameter) -> Array:
     """An array of a shape from a number, or from an array that broadcasts to it."""
     return jnp.broadcast_to(value if eqx.is_array(value) else jnp.float32(value), shape)
-
-
-def _broadcasts(shape: Shape, to: Shape) -> bool:
-    try:
-        return np.broadcast_shapes(shape, to) == to
-    except ValueError:
-        return False
 
 
 def check_choice(owner: str, name: str, value: Any, legal: tuple[Any, ...]) -> None:

@@ -7,14 +7,16 @@ refractory period, lower bound. A reset may also come one step late, see `reset_
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 
-from neurojax._layer import Shape
+from neurojax._layer import Shape, State
+from neurojax._measured import OUTPUT, inject, inject_all
 from neurojax._recompute import recomputed
 from neurojax.neurons._neuron import (
     AbstractNeuron,
@@ -43,6 +45,13 @@ class Fired(NamedTuple):
     v: Array
     refractory: Array | None
     spikes: Array
+
+
+class _Told(NamedTuple):
+    """What was measured of a step; None for what was not."""
+
+    v: Array | None
+    spikes: Array | None
 
 
 class AbstractSpiking(AbstractNeuron):
@@ -101,6 +110,29 @@ class AbstractSpiking(AbstractNeuron):
         """The refractory counter before the first step."""
         return None if self.refractory is None else jnp.zeros(in_shape)
 
+    def advance(self, state: Any, x: Array, measured: Mapping[str, Array]) -> tuple[Any, Array]:
+        """A time step, given what was measured of membrane and spikes; `fire` takes it."""
+        raise NotImplementedError(f"{self.name} does not define advance()")
+
+    def step(
+        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Array]:
+        del key
+        return self.advance(state, x, {})
+
+    def step_measured(
+        self,
+        state: State,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[State, Array]:
+        del key
+        state, spikes = self.advance(state, x, measured)
+        rest = {name: value for name, value in measured.items() if name not in (OUTPUT, "v")}
+        return inject_all(state, spikes, rest)
+
     def carried(self, v: Array, threshold: Parameter | None = None) -> Array:
         """The membrane potential that a step starts from (`reset_delay="before"` resets it)."""
         if self.reset_delay != "before":
@@ -112,26 +144,43 @@ class AbstractSpiking(AbstractNeuron):
 
         return recomputed(begin, v) if self._costly(threshold, resets=True) else begin(v)
 
-    def fire(self, v: Array, state: Any, threshold: Parameter | None = None) -> Fired:
+    def fire(
+        self,
+        v: Array,
+        state: Any,
+        measured: Mapping[str, Array],
+        threshold: Parameter | None = None,
+    ) -> Fired:
         """Spikes, and what they leave of the membrane potential.
 
         Args:
             v: Membrane potential after leak and input.
             state: State at the end of the step before, with `v` and `refractory`.
+            measured: Values of a device for this step, if there are any: its spikes are those of
+                the step and reset the membrane; its membrane is where the spikes take their
+                derivative, and what the next step starts from.
             threshold: Default: the neuron's own.
         """
         threshold = self.threshold if threshold is None else threshold
+        told = _Told(measured.get("v"), measured.get(OUTPUT))
+        if told.spikes is not None and told.v is None and self.reset_delay is not False:
+            raise ValueError(
+                f"{self.name}: a late reset (reset_delay={self.reset_delay!r}) goes by the "
+                "membrane of the step before; with measured spikes give the measured membrane, too"
+            )
         late = self.reset_delay is True or self.reset_delay == "compensated"
         before = state.v if late else None
         silent = None if self.refractory is None else state.refractory > 0
 
-        def end(v: Array, before: Array | None, silent: Array | None) -> tuple[Array, Array, Array]:
-            return self._end(v, before, silent, threshold)
+        def end(
+            v: Array, before: Array | None, silent: Array | None, told: _Told
+        ) -> tuple[Array, Array, Array]:
+            return self._end(v, before, silent, told, threshold)
 
         if self._costly(threshold, resets=self.reset_delay != "before"):
-            v, spikes, fired = recomputed(end, v, before, silent)
+            v, spikes, fired = recomputed(end, v, before, silent, told)
         else:
-            v, spikes, fired = end(v, before, silent)
+            v, spikes, fired = end(v, before, silent, told)
         refractory = state.refractory
         if self.refractory is not None:
             left = jnp.maximum(refractory - 1, 0)
@@ -139,7 +188,12 @@ class AbstractSpiking(AbstractNeuron):
         return Fired(v, refractory, spikes)
 
     def _end(
-        self, v: Array, before: Array | None, silent: Array | None, threshold: Parameter
+        self,
+        v: Array,
+        before: Array | None,
+        silent: Array | None,
+        told: _Told,
+        threshold: Parameter,
     ) -> tuple[Array, Array, Array]:
         """Membrane potential at the end of the step, output, and where there is a spike.
 
@@ -147,8 +201,11 @@ class AbstractSpiking(AbstractNeuron):
             v: Membrane potential after leak and input.
             before: At the end of the step before, if the reset comes late.
             silent: Where the neuron is in its refractory period.
+            told: What was measured of this step.
             threshold: Of this step.
         """
+        if told.v is not None:
+            return self._end_at(v, silent, told, threshold)
         if before is not None:
             _, previous = self._crossed(before, threshold)
             if self.reset_delay == "compensated":
@@ -158,6 +215,10 @@ class AbstractSpiking(AbstractNeuron):
         if self.winner_take_all:
             winner = _winner(v - threshold)
             spikes, events = spikes * winner, events * winner
+        if told.spikes is not None:
+            count = told.spikes if self.amplitude is None else told.spikes / self.amplitude
+            once = self.max_spikes != 1 and self.reset not in ("subtract", "none")
+            events = inject(events, count > 0 if once else count)
         if self.reset_delay is False:
             v = self._after_reset(v, events, threshold)
         elif self.reset_delay == "compensated":
@@ -165,10 +226,26 @@ class AbstractSpiking(AbstractNeuron):
         if silent is not None:
             spikes = jnp.where(silent, 0, spikes)
             v = jnp.where(silent, self.reset_value, v)
-        fired = spikes > 0
+        return self.bounded(v), *self._sent(spikes, told)
+
+    def _end_at(
+        self, v: Array, silent: Array | None, told: _Told, threshold: Parameter
+    ) -> tuple[Array, Array, Array]:
+        """`_end` at a measured membrane: resets, bounds and pauses are in it already."""
+        v = inject(v, told.v)
+        spikes, _ = self._crossed(v, threshold)
+        if self.winner_take_all:
+            spikes = spikes * _winner(v - threshold)
+        if silent is not None:
+            spikes = jnp.where(silent, 0, spikes)
+        return v, *self._sent(spikes, told)
+
+    def _sent(self, spikes: Array, told: _Told) -> tuple[Array, Array]:
+        """The output, and where there is a spike."""
+        fired = spikes > 0 if told.spikes is None else told.spikes != 0
         if self.amplitude is not None:
             spikes = self.amplitude * spikes
-        return self.bounded(v), spikes, fired
+        return (spikes if told.spikes is None else inject(spikes, told.spikes)), fired
 
     def _costly(self, threshold: Parameter, *, resets: bool) -> bool:
         """Whether spikes and reset need more than one array of numbers for their gradient.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array
 
 from neurojax._layer import Shape
 from neurojax.neurons._leak import AbstractLeak, check_one_given, decay_factor
@@ -62,12 +63,11 @@ class AdaptiveLIF(AbstractLeak, AbstractSpiking):
         v = self.first_v(in_shape, self.v_rest)
         return AdaptiveState(v, jnp.zeros(in_shape), self.first_refractory(in_shape))
 
-    def step(
-        self, state: AdaptiveState, x: Array, *, key: PRNGKeyArray | None = None
+    def advance(
+        self, state: AdaptiveState, x: Array, measured: Mapping[str, Array]
     ) -> tuple[AdaptiveState, Array]:
-        del key
         threshold = self.threshold + self.adaptation * state.b
         v = self.integrate(self.carried(state.v, threshold), x)
-        v, refractory, spikes = self.fire(v, state, threshold)
+        v, refractory, spikes = self.fire(v, state, measured, threshold)
         b = self.decay_adapt * state.b + (1 - self.decay_adapt) * spikes
         return AdaptiveState(v, b, refractory), spikes

@@ -13,12 +13,14 @@ that are in use, with `s` what is left of the current after a step:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._layer import Shape
+from neurojax._measured import inject_all, is_output
 from neurojax.neurons._leak import METHODS, AbstractLeak, check_one_given, decay_factor
 from neurojax.neurons._neuron import AbstractNeuron, Parameter, check_choice, number, option
 from neurojax.neurons._spiking import AbstractSpiking
@@ -91,13 +93,12 @@ class CubaLIF(AbstractCuba, AbstractLeak, AbstractSpiking):
         v = self.first_v(in_shape, self.v_rest)
         return CubaState(v, jnp.zeros(in_shape), self.first_refractory(in_shape))
 
-    def step(
-        self, state: CubaState, x: Array, *, key: PRNGKeyArray | None = None
+    def advance(
+        self, state: CubaState, x: Array, measured: Mapping[str, Array]
     ) -> tuple[CubaState, Array]:
-        del key
         i, drive = self.synapse(state.i, x)
         v = self.integrate(self.carried(state.v), drive)
-        v, refractory, spikes = self.fire(v, state)
+        v, refractory, spikes = self.fire(v, state, measured)
         return CubaState(v, i, refractory), spikes
 
 
@@ -124,13 +125,12 @@ class CubaIAF(AbstractCuba, AbstractSpiking):
         v = self.first_v(in_shape, self.reset_value if self.reset == "value" else 0.0)
         return CubaState(v, jnp.zeros(in_shape), self.first_refractory(in_shape))
 
-    def step(
-        self, state: CubaState, x: Array, *, key: PRNGKeyArray | None = None
+    def advance(
+        self, state: CubaState, x: Array, measured: Mapping[str, Array]
     ) -> tuple[CubaState, Array]:
-        del key
         i, drive = self.synapse(state.i, x)
         v = self.carried(state.v) + self.gain * drive
-        v, refractory, spikes = self.fire(v, state)
+        v, refractory, spikes = self.fire(v, state, measured)
         return CubaState(v, i, refractory), spikes
 
 
@@ -160,3 +160,14 @@ class CubaLI(AbstractCuba, AbstractLeak):
         i, drive = self.synapse(state.i, x)
         v = self.integrate(state.v, drive)
         return CubaState(self.bounded(v), i), v
+
+    def step_measured(
+        self,
+        state: CubaState,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[CubaState, Array]:
+        state, v = self.step(state, x, key=key)
+        return inject_all(state, v, is_output("v", measured))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array
 
 from neurojax._layer import Shape
 from neurojax.neurons._spiking import AbstractSpiking, MembraneState
@@ -38,12 +38,11 @@ class IAF(AbstractSpiking):
         start = self.reset_value if self.reset == "value" else 0.0
         return MembraneState(self.first_v(in_shape, start), self.first_refractory(in_shape))
 
-    def step(
-        self, state: MembraneState, x: Array, *, key: PRNGKeyArray | None = None
+    def advance(
+        self, state: MembraneState, x: Array, measured: Mapping[str, Array]
     ) -> tuple[MembraneState, Array]:
-        del key
         v = self.carried(state.v) + self.gain * x
-        v, refractory, spikes = self.fire(v, state)
+        v, refractory, spikes = self.fire(v, state, measured)
         return MembraneState(v, refractory), spikes
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._layer import Shape
+from neurojax._measured import inject_all, is_output
 from neurojax.neurons._leak import AbstractLeak
 from neurojax.neurons._spiking import MembraneState
 
@@ -36,3 +39,14 @@ class LI(AbstractLeak):
         del key
         v = self.integrate(state.v, x)
         return MembraneState(self.bounded(v)), v
+
+    def step_measured(
+        self,
+        state: MembraneState,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[MembraneState, Array]:
+        state, v = self.step(state, x, key=key)
+        return inject_all(state, v, is_output("v", measured))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array
 
 from neurojax._layer import Shape
 from neurojax.neurons._leak import AbstractLeak
@@ -64,10 +64,9 @@ class LIF(AbstractLeak, AbstractSpiking):
     def init(self, in_shape: Shape) -> MembraneState:
         return MembraneState(self.first_v(in_shape, self.v_rest), self.first_refractory(in_shape))
 
-    def step(
-        self, state: MembraneState, x: Array, *, key: PRNGKeyArray | None = None
+    def advance(
+        self, state: MembraneState, x: Array, measured: Mapping[str, Array]
     ) -> tuple[MembraneState, Array]:
-        del key
         v = self.integrate(self.carried(state.v), x)
-        v, refractory, spikes = self.fire(v, state)
+        v, refractory, spikes = self.fire(v, state, measured)
         return MembraneState(v, refractory), spikes

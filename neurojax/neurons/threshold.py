@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import equinox as eqx
-import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from neurojax._broadcast import check_shapes
 from neurojax._layer import Constant, Layer, Shape, State, parameter
 from neurojax.neurons._neuron import Parameter, check_choice, option
 from neurojax.surrogate import ATan, Surrogate, spike
@@ -52,16 +52,7 @@ class Threshold(Layer):
         return state, spike(u, self.surrogate, threshold=self.threshold, strict=self.strict)
 
     def out_shape(self, in_shape: Shape) -> Shape:
-        shape = np.shape(self.threshold)
-        try:
-            fits = np.broadcast_shapes(shape, in_shape) == tuple(in_shape)
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ValueError(
-                f"Threshold: threshold has shape {shape}, but there are {in_shape} neurons; give "
-                "one number, one a neuron, or (channels, 1, 1) for one a channel"
-            )
+        check_shapes(self, in_shape)
         return tuple(in_shape)
 
     def describe(self) -> str:
