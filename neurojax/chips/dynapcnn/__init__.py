@@ -8,6 +8,10 @@ from neurojax.chips.dynapcnn.addresses import (
     neuron_address as neuron_address,
     neuron_place as neuron_place,
 )
+from neurojax.chips.dynapcnn.congestion import (
+    synops as synops,
+    synops_probes as synops_probes,
+)
 from neurojax.chips.dynapcnn.discretise import (
     Discretised as Discretised,
     Scales as Scales,
