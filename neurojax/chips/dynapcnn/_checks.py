@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from neurojax._layer import Shape
 from neurojax._table import shape_text
 from neurojax.chips._checks import check_finite as check_finite
 from neurojax.chips._mapped import Problem
-from neurojax.chips.dynapcnn._chain import Block
-from neurojax.chips.dynapcnn.memory import Memory
-from neurojax.chips.dynapcnn.placement import candidates, match
+from neurojax.chips.dynapcnn._blocks import Block
+from neurojax.chips.dynapcnn.dvs import DVS
+from neurojax.chips.dynapcnn.memory import bits_for
 from neurojax.chips.dynapcnn.spec import ChipSpec
-from neurojax.layers import AvgPool2d, Conv2d, Linear
+from neurojax.layers import Conv2d, Linear
 
 
 def check_weights(block: Block, chip: ChipSpec) -> Iterator[Problem]:
@@ -44,6 +44,14 @@ def check_weights(block: Block, chip: ChipSpec) -> Iterator[Problem]:
             f"its map of neurons is {out_height}x{out_width}",
             f"a core has at most {chip.max_neuron_size}x{chip.max_neuron_size}",
             "use a larger stride, or a smaller input",
+        )
+    address = sum(map(bits_for, block.neuron_shape))
+    if address > chip.address_bits:
+        yield Problem(
+            name,
+            f"its {shape_text(block.neuron_shape)} neurons take addresses of {address} bits",
+            f"an event's address has {chip.address_bits} bits for feature, row and column",
+            "use fewer features or a smaller map",
         )
     if isinstance(layer, Linear):
         yield from _check_linear(block, chip)
@@ -223,86 +231,38 @@ def gain_of(block: Block, problems: list[Problem]) -> np.ndarray:
     return ones
 
 
-def pooling_of(block: Block, chip: ChipSpec, problems: list[Problem]) -> tuple[int, float]:
-    """Size of the pooling behind a block, all of its pools in one, and the factor of averages."""
-    sizes, factor = np.ones(2, int), 1.0
-    count = len(problems)
-    for name, pool in block.pools:
-        text = shape_text(pool.kernel_size)
-        if pool.stride != pool.kernel_size:
-            problems.append(
-                Problem(
-                    name,
-                    f"a window of {text} with stride {shape_text(pool.stride)}",
-                    "pooling windows don't overlap",
-                    "use a stride equal to the size",
-                )
-            )
-        if any(pads != (0, 0) for pads in pool.padding):
-            problems.append(
-                Problem(
-                    name,
-                    f"padding {shape_text([before for before, _ in pool.padding])}",
-                    "pooling has no padding",
-                    "pad in the convolution before it",
-                )
-            )
-        sizes *= pool.kernel_size
-        if isinstance(pool, AvgPool2d):
-            factor *= 1 / math.prod(pool.kernel_size)
-    if len(problems) == count and not (sizes[0] == sizes[1] and sizes[0] in chip.poolings):
-        problems.append(
-            Problem(
-                ", ".join(name for name, _ in block.pools),
-                f"pooling over {shape_text(sizes.tolist())} in all",
-                f"pooling between cores is square, over {_list(chip.poolings)}",
-                "use one of those, or a stride in the convolution",
-            )
+def check_camera(name: str, camera: DVS, in_shape: Shape, chip: ChipSpec) -> Iterator[Problem]:
+    """What the camera's block can do, and what it can see."""
+    if len(in_shape) != 3:
+        yield Problem(
+            "network",
+            f"its input has shape {in_shape}",
+            "the camera sends (polarities, height, width)",
+            "use dvs_input=False, or reshape the input",
         )
-    return int(sizes[0]), factor
-
-
-def place(
-    names: Sequence[str], memories: Sequence[Memory], chip: ChipSpec, problems: list[Problem]
-) -> list[int | None]:
-    """A core for each layer, or the reasons why there is none."""
-    possible = candidates(memories, chip)
-    for name, memory, cores in zip(names, memories, possible, strict=True):
-        if not cores:
-            problems.append(_too_large(name, memory, chip))
-    if len(names) > len(chip.cores):
-        problems.append(
-            Problem(
-                "network",
-                f"{len(names)} layers with weights",
-                f"{chip.name} has {len(chip.cores)} cores, one for each",
-                "use fewer layers",
-            )
+        return
+    features, height, width = in_shape
+    if features > chip.dvs_features:
+        yield Problem(
+            name,
+            f"{features} features for the camera's block, which alone pools or crops an input",
+            f"it has {chip.dvs_features} polarities",
+            "pool the input before the simulation, or start with a strided Conv2d",
         )
-    placed = match(possible)
-    if None in placed and all(possible) and len(names) <= len(chip.cores):
-        wishes = "; ".join(f"'{n}' fits {_list(c)}" for n, c in zip(names, possible, strict=True))
-        problems.append(
-            Problem(
-                "network",
-                f"the layers compete for cores: {wishes}",
-                f"{chip.name} holds one layer on a core",
-                "make one of the layers smaller",
-            )
+    if max(height, width) > chip.dvs_size:
+        yield Problem(
+            name,
+            f"an input of {height}x{width}",
+            f"the camera has {chip.dvs_size}x{chip.dvs_size} pixels",
+            "pool or crop the input before the simulation",
         )
-    return placed
-
-
-def _too_large(name: str, memory: Memory, chip: ChipSpec) -> Problem:
-    cores = {(c.kernel_words, c.neuron_words, c.bias_words) for c in chip.cores}
-    sizes = ", ".join("/".join(f"{n:,}" for n in core) for core in sorted(cores))
-    return Problem(
-        name,
-        f"it takes {memory.kernel:,} words of kernel, {memory.neuron:,} of neuron and "
-        f"{memory.bias:,} of bias memory",
-        f"the cores of {chip.name} have {sizes} (kernel/neuron/bias)",
-        "use fewer features, a smaller kernel, or a larger stride",
-    )
+    if not set(camera.pool) <= set(chip.poolings):
+        yield Problem(
+            name,
+            f"pooling over {shape_text(camera.pool)} in all",
+            f"the camera's block pools over {_list(chip.poolings)} in each axis",
+            "use one of those, or a stride in the convolution",
+        )
 
 
 def _list(values: Sequence[int]) -> str:

@@ -14,33 +14,31 @@ class Origin(NamedTuple):
     name: str  # of the core in the mapped network
     made_of: tuple[str, ...]  # names of the layers in the network before
     scale: float  # steps of the chip per real unit
-    rescale: float = 1.0  # factor of average pools that is in the weights
+    rescale: float = 1.0  # factor of average pools that is in the weights; a mean, if several
     core: int = -1  # number of the core on the chip
-    pool: int = 1  # size of the sum pooling of its spikes
-    pool_name: str | None = None  # name of that pooling in the mapped network
     vanished: int = 0  # weights that were not zero before rounding
     notes: tuple[str, ...] = ()
 
 
 def provenance_of(
     known: Mapping[str, Provenance],
-    cores: Iterable[tuple[Origin, int]],
+    origins: Iterable[Origin],
+    others: Mapping[str, Sequence[str]],
     chip: str,
-    flatten: str | None,
 ) -> dict[str, Provenance]:
     """Where the layers of a mapped network came from, if that was known before.
 
     Args:
         known: Provenance of the layers before the mapping.
-        cores: How each core came about, and how many pools it was made of (they come last).
+        origins: How each core came about.
+        others: Names of the layers that every other layer was made of.
         chip: Name of the chip.
-        flatten: Name of a Flatten at the end.
     """
     found: dict[str, Provenance] = {}
 
-    def add(name: str | None, parts: Sequence[str], *notes: str) -> None:
+    def add(name: str, parts: Sequence[str], *notes: str) -> None:
         cards = {part: known[part] for part in parts if part in known}
-        if name is None or not cards:
+        if not cards:
             return
         before = [
             f"before mapping, '{part}': {note}" for part in cards for note in cards[part].notes
@@ -49,10 +47,9 @@ def provenance_of(
         there = " + ".join(card.name or part for part, card in cards.items())
         found[name] = Provenance(source, there, (*notes, *before))
 
-    for origin, pooled in cores:
-        count = len(origin.made_of) - pooled
-        weights, pools = origin.made_of[:count], origin.made_of[count:]
-        add(origin.name, weights, f"mapped onto core {origin.core} of {chip}", *origin.notes)
-        add(origin.pool_name, pools)
-    add(flatten, [flatten] if flatten is not None else [])
+    for origin in origins:
+        mapped = f"mapped onto core {origin.core} of {chip}"
+        add(origin.name, origin.made_of, mapped, *origin.notes)
+    for name, parts in others.items():
+        add(name, parts)
     return found

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from neurojax._layer import Shape
+from neurojax._network import Network
 from neurojax._table import shape_text
 from neurojax.chips._mapped import MappedNetwork, Report
 from neurojax.chips.dynapcnn._origin import Origin
 from neurojax.chips.dynapcnn.dynamics import Core
 from neurojax.chips.dynapcnn.memory import memory_of
+from neurojax.chips.dynapcnn.routes import Route, dvs_of, routes
 from neurojax.chips.dynapcnn.spec import WEIGHT_BITS
 from neurojax.fixed_point import integer_range
 
@@ -22,7 +25,7 @@ WHERE = {
     "input": ("input", ""),
     "neurons": ("neurons", ""),
     "kernel": ("kernel", ""),
-    "pool": ("pool", ""),
+    "sends to": ("sends_to", ""),
     "kernel words": ("kernel_words", ","),
     "neuron words": ("neuron_words", ","),
     "bias words": ("bias_words", ","),
@@ -50,7 +53,7 @@ def _span(values: np.ndarray | None) -> str:
     return "" if values is None else f"{values.min()}..{values.max()}"
 
 
-def _row(origin: Origin, core: Core, in_shape: Shape) -> dict[str, Any]:
+def _row(origin: Origin, core: Core, in_shape: Shape, ways: Sequence[Route]) -> dict[str, Any]:
     held = core.integers()
     weight = held.weight
     low, high = integer_range(WEIGHT_BITS)
@@ -64,7 +67,8 @@ def _row(origin: Origin, core: Core, in_shape: Shape) -> dict[str, Any]:
         "input": shape_text(in_shape),
         "neurons": shape_text(neurons),
         "kernel": core.describe().split(", ", 1)[1],
-        "pool": origin.pool,
+        "sends_to": ", ".join(map(_way, ways)),
+        "destinations": tuple((way.target, way.pool) for way in ways),
         "kernel_words": memory.kernel,
         "neuron_words": memory.neuron,
         "bias_words": memory.bias,
@@ -86,14 +90,22 @@ def _row(origin: Origin, core: Core, in_shape: Shape) -> dict[str, Any]:
     }
 
 
+def _way(way: Route) -> str:
+    pool = f" /{way.pool}" if way.pool > 1 else ""
+    shift = f" +{way.feature_shift}" if way.feature_shift and way.target else ""
+    return f"{'output' if way.target is None else way.target}{pool}{shift}"
+
+
 def explain(mapped: MappedNetwork) -> Report:
     """The report of a network on a DYNAP-CNN chip, from its parameters as they are now."""
     network = mapped.network
-    rows, notes = [], []
+    ways = routes(network)
+    rows, notes = [], _camera(network, ways)
     for origin in mapped.origins:
         core = network[origin.name]
         assert isinstance(core, Core)
-        row = _row(origin, core, network.in_shape(origin.name))
+        own = [way for way in ways if way.source == origin.name]
+        row = _row(origin, core, network.in_shape(origin.name), own)
         rows.append(row)
         notes += origin.notes
         if row["vanished"]:
@@ -107,15 +119,29 @@ def explain(mapped: MappedNetwork) -> Report:
                 f"range and held at {row['weights']}"
             )
         neurons = core.neuron_shape(network.in_shape(origin.name))
-        if any(n % origin.pool for n in neurons[1:]):
+        for pool in sorted({way.pool for way in own if any(n % way.pool for n in neurons[1:])}):
             notes.append(
-                f"'{origin.name}': pooling {origin.pool} leaves rows or columns of "
+                f"'{origin.name}': pooling {pool} leaves rows or columns of "
                 f"{shape_text(neurons[1:])} over; the model drops them, what the device does with "
                 "their spikes is not documented"
             )
+    if any(way.pool > 1 or way.feature_shift for way in ways):
+        notes.append("sends to: /2 is pooling over 2x2 on the way, +8 a shift by 8 features")
     notes.append("a real value is an integer divided by its layer's scale")
     notes.append(
         "exact up to: spikes a time step from each input for which float32 holds every sum"
     )
     title = f"{len(rows)} of {len(mapped.chip.cores)} cores of {mapped.chip.name}"
     return Report(title, tuple(rows), (WHERE, NUMBERS), tuple(notes))
+
+
+def _camera(network: Network, ways: Sequence[Route]) -> list[str]:
+    """What happens to the input before the cores."""
+    name = dvs_of(network)
+    if name is None:
+        return []
+    shapes = " to ".join(shape_text(shape(name)) for shape in (network.in_shape, network.out_shape))
+    targets = ", ".join(_way(way) for way in ways if way.source == name)
+    pixels = "" if network[name].describe().endswith("pixels on") else ", pixels off"
+    return [f"'{name}' is the camera's block: {network[name].describe()}{pixels}; {shapes}, "
+            f"sent to {targets}"]  # fmt: skip

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurojax.chips.dynapcnn._chain import Block
+from neurojax.chips.dynapcnn._blocks import Block
 from neurojax.layers import BatchNorm
 from neurojax.layers.fold import Normalisation, fold_parameters
 
 
 def core_weights(
-    block: Block, gain: np.ndarray, rescale: float, notes: list[str]
+    block: Block, gain: np.ndarray, rescale: np.ndarray, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Weights and bias of a block as a convolution, folded and rescaled, in float32.
 
     Args:
         block: The block.
         gain: Input gain of its neurons, one a feature.
-        rescale: Factor of the average pools before it.
+        rescale: Factors of the average pools before it, one for each feature of its input.
         notes: Gets a sentence for all that goes into the weights.
     """
     layer = block.weights
@@ -38,11 +38,14 @@ def core_weights(
         notes.append(
             f"the input gain of '{block.name}' is in the weights of '{block.weights_name}'"
         )
-    if rescale != 1:
-        weight = weight * np.float32(rescale)
+    if np.any(rescale != 1):
+        # A convolution in groups has fewer channels; it is refused, but read to its end.
+        weight = weight * rescale.astype(np.float32)[: weight.shape[1], None, None]
+        factors = " and ".join(f"{factor:.6g}" for factor in dict.fromkeys(rescale.tolist()))
+        which = "factor" if len(set(rescale.tolist())) == 1 else "factors"
         notes.append(
-            f"the factor {rescale:.6g} of the average pooling before '{block.weights_name}' is in "
-            "its weights"
+            f"the {which} {factors} of the average pooling before '{block.weights_name}' "
+            f"{'is' if which == 'factor' else 'are'} in its weights"
         )
     return _scaled(block, weight, bias, notes)
 

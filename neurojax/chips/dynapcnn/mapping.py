@@ -1,8 +1,9 @@
 """From a network of real numbers to the cores of a chip.
 
-Average pools become sum pools, their factor moves into the weights that follow; Linear layers
-become convolutions whose kernel is the incoming map; batch norm is folded into the weights; dropout
-and flatten go. Then each layer is discretised with a scale of its own, checked and placed.
+Average pools become sum pools, their factor moves into the weights that follow; pools of the input
+become the camera's block; Linear layers become convolutions whose kernel is the incoming map; batch
+norm is folded into the weights; dropout and flatten go. Then each layer is discretised with a scale
+of its own, checked and placed.
 
 References:
     sinabs 3.1.3, `sinabs.backend.dynapcnn` (the order of the steps and their arithmetic).
@@ -10,34 +11,37 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, cast
 
 import jax.numpy as jnp
 import numpy as np
 
 from neurojax._arguments import check_network
-from neurojax._layer import Constant
+from neurojax._graph import topological_order
+from neurojax._layer import Constant, Layer
 from neurojax._network import Network
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
 from neurojax.chips._surrogate import InSteps
 from neurojax.chips._unchain import unchained
 from neurojax.chips.dynapcnn._assemble import assemble
-from neurojax.chips.dynapcnn._chain import Block, read
+from neurojax.chips.dynapcnn._blocks import Block
 from neurojax.chips.dynapcnn._checks import (
     check_finite,
     check_neurons,
     check_weights,
     gain_of,
-    place,
-    pooling_of,
     scalar,
 )
 from neurojax.chips.dynapcnn._origin import Origin, provenance_of
+from neurojax.chips.dynapcnn._read import Plan, read
+from neurojax.chips.dynapcnn._signal import resolve
 from neurojax.chips.dynapcnn._weights import core_weights
+from neurojax.chips.dynapcnn._wiring import check_wiring
 from neurojax.chips.dynapcnn.discretise import Discretised, discretise
 from neurojax.chips.dynapcnn.dynamics import Core
 from neurojax.chips.dynapcnn.memory import Memory, memory_of
+from neurojax.chips.dynapcnn.placement import assign
 from neurojax.chips.dynapcnn.spec import LAST_THRESHOLD_LOW, ChipSpec, spec
 from neurojax.layers import Conv2d
 from neurojax.surrogate import Surrogate
@@ -50,6 +54,7 @@ class Options(NamedTuple):
     peer_lower_bound: bool
     max_spikes: Any
     surrogate: Surrogate | None
+    merge_factors: str | None
 
 
 def map(
@@ -60,13 +65,18 @@ def map(
     peer_lower_bound: bool = False,
     max_spikes: int | str | None = "as trained",
     surrogate: Surrogate | None = None,
+    dvs_input: bool | None = None,
+    merge_factors: Literal["mean", "harmonic"] | None = None,
+    cores: str | Mapping[str, int] = "auto",
 ) -> MappedNetwork:
     """Map a network onto a chip of the DYNAP-CNN family.
 
     Args:
-        network: A chain of Linear or Conv2d, BatchNorm, IAF (or a LIF with decay 1), average or
-            sum pooling; Flatten, Dropout, Identity and a Scale by one factor may be anywhere. Call
-            it outside of `jit`: the parameters must be known.
+        network: Linear or Conv2d, BatchNorm, IAF (or a LIF with decay 1), average or sum pooling,
+            with branches to at most two layers, sums, concatenated features and several outputs;
+            Flatten, Dropout, Identity and a Scale by one factor may be anywhere. Poolings of the
+            input, or a `DVS` layer there, are the camera's block. Call it outside of `jit`: the
+            parameters must be known.
         device: Name of the device, `"name:index"`, or a `ChipSpec`.
         bias_bits: Width of the biases. 8 as sinabs; 16 as the chip, which keeps the resolution of
             the weights where biases are large.
@@ -79,10 +89,18 @@ def map(
             that fires once for each incoming event.
         surrogate: Derivative of the spikes, in the chip's steps. Default: that of each layer of
             the network, scaled with the layer.
+        dvs_input: True: the input is the event camera, so that there is a `DVS` block and its
+            pixels are on. False: the pixels are off. None: as the network's `DVS` layer says.
+        merge_factors: What becomes of the factors where averages over windows of different sizes
+            are added up, which no chip can do exactly: None refuses; `"mean"` and `"harmonic"` are
+            sinabs' `rescale_method_1` and `_2`, half of that mean of the factors.
+        cores: `"auto"`, or the number of the core of each layer, by the names of the neurons.
 
     Returns:
-        The network as the chip computes it. Its layers are named after the neurons and the pools
-        that they were made from, and have their shapes: outputs and probes compare directly.
+        The network as the chip computes it: a `Core` for all that one core does, `SumPool2d`,
+        `Add` and `Concat` for what is done on the way (see `routes`), a `DVS` at most at the input.
+        Layers are named after the neurons and the pools that they were made from, and have their
+        shapes: outputs and probes compare directly.
 
     Raises:
         MappingError: With every reason at once, each with the layer, the value found, what the
@@ -103,43 +121,65 @@ def map(
         (10, 4, 3, 3)
     """
     check_network("dynapcnn.map", network)
+    if merge_factors not in (None, "mean", "harmonic"):
+        raise ValueError(f"merge_factors={merge_factors!r}; use 'mean', 'harmonic' or None")
     network = unchained(network)
     chip = spec(device)
-    options = Options(bias_bits, peer_lower_bound, max_spikes, surrogate)
+    options = Options(bias_bits, peer_lower_bound, max_spikes, surrogate, merge_factors)
     problems: list[Problem] = []
-    chain = read(network, problems)
-    rescale, layers = 1.0, []
-    for block in chain.blocks:
-        layer = _map_block(block, rescale, chip, options, problems)
-        pool, rescale = pooling_of(block, chip, problems)
-        if layer is not None:
-            pool_name = block.pools[-1][0] if block.pools else None
-            layers.append((layer[0]._replace(pool=pool, pool_name=pool_name), layer[1]))
-    memories = [_memory(block) for block in chain.blocks]
-    numbers = place([block.name for block in chain.blocks], memories, chip, problems)
+    plan = read(network, chip, problems, dvs_input=dvs_input)
+    check_wiring(plan, chip, problems)
+    made = {block.name: _map_block(block, chip, options, problems) for block in plan.blocks}
+    order = [name for name in _order(plan) if name in made]
+    memories = {block.name: _memory(block) for block in plan.blocks}
+    numbers = assign(order, [memories[name] for name in order], chip, cores, problems)
     if problems:
         raise MappingError(chip.name, problems)
-    cores = []
-    for (origin, core), number in zip(layers, numbers, strict=True):
-        assert number is not None  # a layer without a core is a problem
-        cores.append((origin._replace(core=number), core))
-    origin, last = cores[-1]
-    notes = origin.notes + _notes(chain.dropped, chain.flatten, rescale)
-    cores[-1] = origin._replace(notes=notes), last
-    pools = [len(block.pools) for block in chain.blocks]
-    made = zip([origin for origin, _ in cores], pools, strict=True)
-    known = provenance_of(network.provenance, made, chip.name, chain.flatten)
-    return assemble(chip, network.inputs, cores, flatten=chain.flatten, provenance=known)
+    origins, layers = [], dict(plan.layers)
+    for name, number in zip(order, numbers, strict=True):
+        core = made[name]
+        assert core is not None and number is not None  # else there was a problem
+        origins.append(core[0]._replace(core=number))
+        layers[name] = core[1]
+    origins[-1] = origins[-1]._replace(notes=(*origins[-1].notes, *plan.notes))
+    known = provenance_of(network.provenance, origins, plan.made_of, chip.name)
+    wired = Network(
+        cast(dict[str, Layer], layers),
+        plan.edges,
+        inputs=plan.inputs,
+        outputs=plan.outputs,
+        provenance=known,
+    )
+    return assemble(chip, wired, origins)
+
+
+def _order(plan: Plan) -> list[str]:
+    """Names as the mapped network will order them; cores are placed in this order."""
+    placed = topological_order(list(plan.layers), plan.edges)
+    return [*placed, *(block.name for block in plan.blocks if block.name not in placed)]
 
 
 def _map_block(
-    block: Block, rescale: float, chip: ChipSpec, options: Options, problems: list[Problem]
+    block: Block, chip: ChipSpec, options: Options, problems: list[Problem]
 ) -> tuple[Origin, Core] | None:
     """A block as a core, or None with at least one problem."""
     count = len(problems)
     problems.extend(check_weights(block, chip))
     notes: list[str] = []
     gain = gain_of(block, problems)
+    rescale = resolve(block.rescale, options.merge_factors)
+    if rescale is None:
+        found = sorted({factor for some in block.rescale for factor in some})
+        problems.append(
+            Problem(
+                block.weights_name,
+                "a sum of averages over windows of different sizes: their factors are "
+                + " and ".join(f"{factor:.6g}" for factor in found),
+                "the chip adds up spikes, and one factor goes into the weights behind",
+                "use equal poolings, or SumPool2d; merge_factors='mean' does what sinabs does",
+            )
+        )
+        rescale = np.ones(len(block.rescale))
     weight, bias = core_weights(block, gain, rescale, notes)
     problems.extend(check_finite("weights", weight, block.weights_name))
     problems.extend(check_finite("bias", bias, block.weights_name))
@@ -185,7 +225,7 @@ def _map_block(
         name=block.name,
         made_of=tuple(block.made_of),
         scale=held.scale,
-        rescale=rescale,
+        rescale=float(rescale.mean()),
         vanished=vanished,
         notes=tuple(notes),
     )
@@ -251,17 +291,3 @@ def _memory(block: Block) -> Memory:
     shape = layer.weight.shape[:1] + block.in_shape if block.flat else layer.weight.shape
     has_bias = layer.bias is not None or block.norm is not None
     return memory_of(shape, block.neuron_shape, bias=has_bias)
-
-
-def _notes(dropped: Sequence[str], flatten: str | None, factor: float) -> tuple[str, ...]:
-    notes = []
-    if dropped:
-        names = ", ".join(f"'{name}'" for name in dropped)
-        notes.append(f"without an effect on the chip, dropped: {names}")
-    if flatten is not None:
-        notes.append(f"'{flatten}' shapes the output for you; it takes no core")
-    if factor != 1:
-        notes.append(
-            f"the output is a sum over the last pooling window, {1 / factor:.6g} times the average"
-        )
-    return tuple(notes)

@@ -14,6 +14,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from neurojax._layer import Shape
+from neurojax._network import Network
+from neurojax.chips.dynapcnn.dynamics import Core
 from neurojax.chips.dynapcnn.spec import CoreSpec
 
 
@@ -46,6 +48,14 @@ def memory_of(weight_shape: Shape, neuron_shape: Shape, *, bias: bool) -> Memory
         neuron=features << (bits_for(height) + bits_for(width)),
         bias=features if bias else 0,
     )
+
+
+def core_memory(network: Network, name: str) -> Memory:
+    """Memory of a core of a mapped network."""
+    core = network[name]
+    assert isinstance(core, Core)
+    neurons = core.neuron_shape(network.in_shape(name))
+    return memory_of(core.weight.shape, neurons, bias=core.bias is not None)
 
 
 def fits(memory: Memory, core: CoreSpec) -> bool:

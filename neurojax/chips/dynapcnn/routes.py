@@ -8,9 +8,11 @@ and stored nowhere else.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from neurojax._layer import Layer
 from neurojax._network import Network
 from neurojax.chips.dynapcnn.dvs import DVS
 from neurojax.chips.dynapcnn.dynamics import Core
@@ -73,9 +75,15 @@ def routes(network: Network) -> tuple[Route, ...]:
         input spikes 1
         spikes None 2
     """
+    return find_routes(network, Core)
+
+
+def find_routes(network: Network, core: type[Layer]) -> tuple[Route, ...]:
+    """The routes of a network whose cores are of some class."""
     sources = [name for name in network.inputs if not _only_camera(network, name)]
-    sources += [name for name in network.names if isinstance(network[name], Core | DVS)]
-    return tuple(route for name in sources for route in _onwards(network, name, Route(name, None)))
+    sources += [name for name in network.names if isinstance(network[name], core | DVS)]
+    ways = (_onwards(network, core, name, Route(name, None)) for name in sources)
+    return tuple(itertools.chain.from_iterable(ways))
 
 
 def _only_camera(network: Network, name: str) -> bool:
@@ -83,17 +91,17 @@ def _only_camera(network: Network, name: str) -> bool:
     return bool(targets) and all(isinstance(network[target], DVS) for target in targets)
 
 
-def _onwards(network: Network, name: str, way: Route) -> Iterator[Route]:
+def _onwards(network: Network, core: type[Layer], name: str, way: Route) -> Iterator[Route]:
     """All ways on from a layer, of which `way` tells how it was reached."""
     if name in network.outputs:
         yield way._replace(output=name)
     for edge in network.outgoing(name):
         target = network[edge.target]
-        if isinstance(target, Core):
+        if isinstance(target, core):
             yield way._replace(target=edge.target)
         elif not isinstance(target, DVS):
             through = _through(network, name, edge.target, way)
-            yield from _onwards(network, edge.target, through)
+            yield from _onwards(network, core, edge.target, through)
 
 
 def _through(network: Network, source: str, name: str, way: Route) -> Route:

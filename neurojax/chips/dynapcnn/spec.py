@@ -62,8 +62,15 @@ class ChipSpec:
     max_kernel: int = 16  # [datasheet, overview]; square; one page of the FAQ says < 16
     strides: tuple[int, ...] = (1, 2, 4, 8)  # [datasheet] x and y on their own
     max_padding: int = 7  # [datasheet] 3 bits; x and y on their own
-    poolings: tuple[int, ...] = (1, 2, 4)  # [datasheet] square, stride = size, per destination
-    destinations: int = 2  # [datasheet] of a core
+    poolings: tuple[int, ...] = (
+        1,
+        2,
+        4,
+    )  # [datasheet] stride = size, per destination; square but for the camera's
+    destinations: int = 2  # [datasheet] of a core, and of the camera's block
+    address_bits: int = 18  # [sinabs] of a neuron: feature, row and column, each in whole bits
+    dvs_size: int = 128  # [datasheet] pixels of the camera
+    dvs_features: int = 2  # [datasheet] polarities
     weight_bits: int = WEIGHT_BITS
     state_bits: int = STATE_BITS
     bias_bits: int = STATE_BITS

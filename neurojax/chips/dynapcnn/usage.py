@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from neurojax.chips._mapped import MappedNetwork
+from neurojax.chips.dynapcnn.memory import Memory, core_memory
+from neurojax.chips.dynapcnn.routes import Route, routes
 
 
 def core_use(mapped: MappedNetwork) -> list[dict[str, Any]]:
@@ -16,7 +19,8 @@ def core_use(mapped: MappedNetwork) -> list[dict[str, Any]]:
     Returns:
         Dicts with `core`, `layer` (None for an idle core), the words `kernel_used`,
         `kernel_available` and the same for `neuron` and `bias`, the `destinations` of the spikes
-        (numbers of cores) and the sum `pooling` on the way to each.
+        (numbers of cores) and the sum `pooling` on the way to each, the `inputs` of the network
+        that feed the core, and for each of its `outputs` the pooling on the way there.
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
@@ -27,22 +31,36 @@ def core_use(mapped: MappedNetwork) -> list[dict[str, Any]]:
         >>> first["layer"], first["neuron_used"], first["neuron_available"], len(others)
         ('spikes', 256, 65536, 8)
     """
-    rows = mapped.report().rows
-    targets = [row["core"] for row in rows[1:]]
-    on_core = {}
-    for i, row in enumerate(rows):
-        on_core[row["core"]] = {
-            "layer": row["layer"],
-            **{f"{kind}_used": row[f"{kind}_words"] for kind in ("kernel", "neuron", "bias")},
-            "destinations": tuple(targets[i : i + 1]),
-            "pooling": row["pool"],
-        }
-    idle = {"layer": None, "destinations": (), "pooling": ()}
+    core_of = {origin.name: origin.core for origin in mapped.origins}
+    layer_on = {core: name for name, core in core_of.items()}
+    ways = routes(mapped.network)
     return [
-        {
-            "core": number,
-            **{f"{k}_available": getattr(core, f"{k}_words") for k in ("kernel", "neuron", "bias")},
-            **on_core.get(number, {**idle, "kernel_used": 0, "neuron_used": 0, "bias_used": 0}),
-        }
-        for number, core in enumerate(mapped.chip.cores)
+        _use(mapped, number, layer_on.get(number), core_of, ways)
+        for number in range(len(mapped.chip.cores))
     ]
+
+
+def _use(
+    mapped: MappedNetwork,
+    number: int,
+    layer: str | None,
+    core_of: Mapping[str, int],
+    ways: Sequence[Route],
+) -> dict[str, Any]:
+    """The entry of one core."""
+    room = mapped.chip.cores[number]
+    used = Memory(0, 0, 0) if layer is None else core_memory(mapped.network, layer)
+    own = [way for way in ways if way.source == layer]
+    sent = [way for way in own if way.target is not None]
+    ends = [way for way in own if way.target is None]
+    fed = [way for way in ways if way.target == layer and way.source not in core_of]
+    return {
+        "core": number,
+        "layer": layer,
+        **{f"{kind}_used": getattr(used, kind) for kind in Memory._fields},
+        **{f"{kind}_available": getattr(room, f"{kind}_words") for kind in Memory._fields},
+        "destinations": tuple(core_of[cast(str, way.target)] for way in sent),
+        "pooling": tuple(way.pool for way in (sent or ends)),
+        "inputs": tuple(way.source for way in fed) if layer is not None else (),
+        "outputs": tuple(way.pool for way in ends),
+    }

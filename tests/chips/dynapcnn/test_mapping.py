@@ -128,8 +128,8 @@ def test_names_and_shapes_are_those_of_the_network():
         assert mapped.network.out_shape(name) == net.out_shape(name)
     assert mapped.network["pool3"].kernel_size == (4, 4)
     assert [o.made_of for o in mapped.origins] == [
-        ("conv", "spikes", "pool"),
-        ("conv2", "spikes2", "pool2", "pool3"),
+        ("conv", "spikes"),
+        ("conv2", "spikes2"),
         ("out", "digits"),
     ]
     assert [o.rescale for o in mapped.origins] == [1.0, 0.25, 0.25]
@@ -250,7 +250,8 @@ def test_report():
     text = str(report)
     for piece in (
         "3 of 9 cores of speck2fmodule",
-        "conv2 + spikes2 + pool2 + pool3",
+        "conv2 + spikes2",
+        "digits /4",
         "the factor 0.25 of the average pooling before 'conv2' is in its weights",
         "without an effect on the chip, dropped: 'drop', 'flat'",
         "a real value is an integer divided by its layer's scale",

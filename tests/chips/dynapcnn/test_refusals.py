@@ -7,13 +7,15 @@ import pytest
 
 import neurojax as nj
 from neurojax.chips import MappingError
-from neurojax.chips.dynapcnn import map as map_network
+from neurojax.chips.dynapcnn import DVS, map as map_network
 from neurojax.layers import (
     Add,
     AvgPool2d,
     BatchNorm,
+    Concat,
     Conv1d,
     Conv2d,
+    Dropout,
     Flatten,
     Linear,
     MaxPool2d,
@@ -140,7 +142,6 @@ def test_what_a_threshold_must_be_at_least():
         ({"a": conv(), "b": iaf(), "c": conv()}, "c", "Conv2d without spiking neurons"),
         ({"a": iaf(), "b": conv(), "c": iaf()}, "a", "neurons without weights"),
         ({"a": conv(), "b": iaf(), "c": iaf()}, "c", "neurons without weights"),
-        ({"a": AvgPool2d(2), "b": conv(), "c": iaf()}, "a", "pooling of the input"),
         ({"a": conv(), "b": SumPool2d(2), "c": iaf()}, "b", "pooling between"),
         ({"a": conv(), "b": LIF(tau=5.0)}, "b", "a LIF layer"),
         ({"a": conv(), "b": LI(tau=5.0)}, "b", "a LI layer"),
@@ -197,17 +198,152 @@ def test_bias_memory():
     assert any("1,025 of bias" in p.found for p in refused(wide).problems)
 
 
-def test_branches_and_merges():
-    net = nj.Network(
-        {"a": conv(padding=1), "s": iaf(), "b": conv(padding=1), "t": iaf(), "sum": Add(),
-         "c": conv(), "u": iaf()},
-        [("input", "a"), ("a", "s"), ("s", "b"), ("b", "t"), ("s", "sum"), ("t", "sum"),
-         ("sum", "c"), ("c", "u")],
-        inputs=(2, 8, 8),
-    )  # fmt: skip
-    text = str(refused(net))
-    assert "'s' feeds 2 layers (b, sum)" in text and "has 2 inputs (s, t)" in text
-    assert "a Add layer" in text
+def graph(layers, *edges, shape=(2, 8, 8), outputs=None):
+    """A network from "source>target" texts."""
+    pairs = [tuple(edge.split(">")) for edge in edges]
+    return nj.Network(layers, pairs, inputs=shape, outputs=outputs)
+
+
+def cores(*names, o=2, **options):
+    """Weights "a" and neurons "as" for each name, which keep the map's size."""
+    layers = {}
+    for name in names:
+        layers |= {name: conv(o=o, padding=1, **options), f"{name}s": iaf()}
+    return layers
+
+
+PAIR = ("input>a", "a>as", "input>b", "b>bs")
+
+GRAPHS = {
+    "three destinations": (
+        graph(cores("a", "b", "c", "d"), "input>a", "a>as", "as>b", "as>c", "as>d", "b>bs", "c>cs",
+              "d>ds"),
+        "as", "its spikes go to 3 layers (bs, cs, ds)", "2 destinations",
+    ),
+    "three destinations of the camera": (
+        graph({"dvs": DVS(), **cores("a", "b", "c")}, "input>dvs", "dvs>a", "dvs>b", "dvs>c",
+              "a>as", "b>bs", "c>cs"),
+        "dvs", "its spikes go to 3 layers", "2 destinations",
+    ),
+    "a sum before the neurons": (
+        graph(cores("a") | {"b": conv(padding=1), "sum": Add()}, "input>a", "input>b", "a>sum",
+              "b>sum", "sum>as"),
+        "sum", "the sum of what weights give ('a', 'b')", "one convolution",
+    ),
+    "weights added up in their neurons": (
+        graph(cores("a") | {"b": conv(padding=1)}, "input>a", "input>b", "a>as", "b>as"),
+        "as", "the sum of what weights give ('a', 'b')", "one convolution",
+    ),
+    "weights side by side before the neurons": (
+        graph(cores("a") | {"b": conv(padding=1), "both": Concat()}, "input>a", "input>b",
+              "a>both", "b>both", "both>as"),
+        "both", "the concatenation of what weights give", "one convolution",
+    ),
+    "two kinds of neurons for the same weights": (
+        graph(cores("a") | {"late": iaf()}, "input>a", "a>as", "a>late"),
+        "a", "what its weights give feeds 2 layers (as, late)", "one convolution",
+    ),
+    "a layer twice in a sum": (
+        graph(cores("a", "b") | {"drop": Dropout(0.5), "sum": Add()}, "input>a", "a>as",
+              "as>drop", "as>sum", "drop>sum", "sum>b", "b>bs"),
+        "sum", "it receives 'as' more than once", "an event once",
+    ),
+    "averages over different windows": (
+        graph(cores("a", "b", "c") | {"p": AvgPool2d(2), "q": SumPool2d(2), "sum": Add()}, *PAIR,
+              "as>p", "bs>q", "p>sum", "q>sum", "sum>c", "c>cs"),
+        "c", "factors are 0.25 and 1", "one factor",
+    ),
+    "an output of different averages": (
+        graph(cores("a", "b") | {"p": AvgPool2d(2), "q": SumPool2d(2), "sum": Add()}, *PAIR,
+              "as>p", "bs>q", "p>sum", "q>sum"),
+        "sum", "averages over windows of different sizes", "sums over windows",
+    ),
+    "pools in front of and behind a sum": (
+        graph(cores("a", "b") | {"p": SumPool2d(4), "q": SumPool2d(4), "sum": Add(),
+              "r": SumPool2d(2), "c": conv(k=1), "cs": iaf()}, *PAIR,
+              "as>p", "bs>q", "p>sum", "q>sum", "sum>r", "r>c", "c>cs"),
+        "p, sum, r", "pooling over 8x8 in all, from 'as' to 'cs'", "at most 4x4",
+    ),
+    "rows side by side": (
+        graph(cores("a", "b", "c") | {"rows": Concat(1)}, *PAIR, "as>rows", "bs>rows", "rows>c",
+              "c>cs"),
+        "rows", "along axis 1", "features of maps of equal size",
+    ),
+    "vectors of maps of different size": (
+        graph(cores("a", "b") | {"p": SumPool2d(2), "f": Flatten(), "g": Flatten(),
+              "both": Concat(), "out": Linear(160, 2, key=key), "outs": iaf()}, *PAIR, "as>p",
+              "p>f", "bs>g", "f>both", "g>both", "both>out", "out>outs"),
+        "both", "maps of 4x4 and 8x8", "features of maps of equal size",
+    ),
+    "vectors of different maps in a sum": (
+        graph(cores("a") | cores("b", o=8) | {"p": SumPool2d(2), "f": Flatten(), "g": Flatten(),
+              "sum": Add(), "out": Linear(128, 2, key=key), "outs": iaf()}, *PAIR, "as>f",
+              "bs>p", "p>g", "f>sum", "g>sum", "sum>out", "out>outs"),
+        "sum", "maps of 2x8x8 and 8x4x4", "one input map",
+    ),
+    "an input past the camera": (
+        graph({"p": SumPool2d(2), "a": conv(), "as": iaf(), "b": conv(), "bs": iaf()}, "input>p",
+              "p>a", "a>as", "input>b", "b>bs"),
+        "network", "goes through 'p' (DVS, pool 2x2), and past it to bs", "alike",
+    ),
+    "two poolings of the input": (
+        graph({"p": SumPool2d(2), "q": SumPool2d(4), "a": conv(), "as": iaf(), "b": conv(k=1),
+              "bs": iaf()}, "input>p", "p>a", "a>as", "input>q", "q>b", "b>bs"),
+        "q", "elsewhere through DVS, pool 4x4", "alike",
+    ),
+    "a pool behind the camera's crop": (
+        graph({"dvs": DVS(crop=((0, 4), (0, 4))), "p": SumPool2d(2), "a": conv(k=1), "as": iaf()},
+              "input>dvs", "dvs>p", "p>a", "a>as"),
+        "p", "comes after what 'dvs' does", "in this order",
+    ),
+    "a camera behind a core": (
+        graph(cores("a", "b") | {"dvs": DVS()}, "input>a", "a>as", "as>dvs", "dvs>b", "b>bs"),
+        "dvs", "behind other layers", "first thing",
+    ),
+    "the camera's pool": (
+        graph(cores("a") | {"p": AvgPool2d((8, 1))}, "input>p", "p>a", "a>as"),
+        "p", "pooling over 8x1 in all", "1, 2 or 4 in each axis",
+    ),
+    "a camera of three colours": (
+        graph(cores("a", i=3) | {"p": AvgPool2d(2)}, "input>p", "p>a", "a>as", shape=(3, 8, 8)),
+        "p", "3 features", "2 polarities",
+    ),
+    "more pixels than the camera has": (
+        graph(cores("a") | {"p": SumPool2d(4)}, "input>p", "p>a", "a>as", shape=(2, 132, 132)),
+        "p", "an input of 132x132", "128x128 pixels",
+    ),
+    "the input pooled behind a sum": (
+        graph({"dvs": DVS(), "a": conv(padding=1), "as": iaf(), "sum": Add(), "p": SumPool2d(2),
+              "b": conv(k=1), "bs": iaf()}, "input>dvs", "dvs>a", "a>as", "dvs>sum", "as>sum",
+              "sum>p", "p>b", "b>bs"),
+        "p", "pools the input behind 'sum'", "before it goes to a core",
+    ),
+    "the camera behind other features": (
+        graph({"dvs": DVS(), "a": conv(padding=1), "as": iaf(), "both": Concat(),
+              "b": conv(i=4), "bs": iaf()}, "input>dvs", "dvs>a", "a>as", "as>both", "dvs>both",
+              "both>b", "b>bs"),
+        "both", "camera's events come after other features", "shifted",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GRAPHS)
+def test_graphs(case):
+    network, layer, found, legal = GRAPHS[case]
+    problem, *others = refused(network).problems
+    assert problem.layer == layer and found in problem.found and legal in problem.legal
+    assert problem.remedy
+    assert all(other.legal == problem.legal for other in others)  # the same of another way
+
+
+def test_pixels_need_a_map():
+    net = nj.Sequential((5,), out=Linear(5, 3, key=key), spikes=iaf())
+    assert "shape (5,)" in refused(net, dvs_input=True).problems[0].found
+
+
+def test_merge_factors():
+    with pytest.raises(ValueError, match="merge_factors='median'"):
+        map_network(nj.Sequential((2, 8, 8), a=conv(), s=iaf()), merge_factors="median")
 
 
 def test_recurrent_edges():
@@ -218,12 +354,6 @@ def test_recurrent_edges():
         outputs=["s"],
     )
     assert "recurrent edge s ~> back" in str(refused(net))
-
-
-def test_outputs_in_the_middle():
-    chain = nj.Sequential((2, 8, 8), a=conv(), s=iaf(), b=conv(), t=iaf())
-    net = nj.Network(chain.layers, chain.edges, inputs=chain.inputs, outputs=["s", "t"])
-    assert "outputs are 's', 't'" in str(refused(net))
 
 
 def test_parameters_that_are_not_finite():
