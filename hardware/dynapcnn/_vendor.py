@@ -5,7 +5,7 @@ Weights are `[f][c][x][y]`, x first. Fields that are not written keep the vendor
 
 References:
     sinabs 3.1.3, `sinabs.backend.dynapcnn.chips.dynapcnn.DynapcnnConfigBuilder`; 2.0.0 for the
-    kill bits, which are not in the order of the weights there.
+    kill bits, which are in the order `[f][c][y][x]` there, and so kill the mirrored weights.
 """
 
 from __future__ import annotations
@@ -151,14 +151,6 @@ def readout_source(vendor: Mapping[str, Any]) -> list[int]:
         for number, core in enumerate(vendor["cnn_layers"])
         if any(target.get("layer") == READOUT for target in core.get("destinations", ()))
     ]
-
-
-def with_peer_kill_bits(vendor: dict[str, Any]) -> dict[str, Any]:
-    """The kill bits as sinabs 2.0.0 writes them, `[f][c][y][x]` beside weights `[f][c][x][y]`."""
-    for core in vendor["cnn_layers"]:
-        if "weights_kill_bit" in core:
-            core["weights_kill_bit"] = np.swapaxes(core["weights_kill_bit"], 2, 3).tolist()
-    return vendor
 
 
 def _as_map(shape: Shape) -> Shape:

@@ -29,7 +29,7 @@ from neurojax.hardware.dynapcnn._format import FORMAT, VERSION
 from neurojax.hardware.dynapcnn._graph import read_graph, write_graph
 from neurojax.hardware.dynapcnn._places import places_of
 from neurojax.hardware.dynapcnn._validate import validate
-from neurojax.hardware.dynapcnn._vendor import with_peer_kill_bits, write_vendor
+from neurojax.hardware.dynapcnn._vendor import write_vendor
 
 Modifier = Callable[[dict[str, Any]], dict[str, Any] | None]
 
@@ -205,15 +205,9 @@ def configure(
     return configuration
 
 
-def vendor_fields(configuration: Configuration, *, peer_kill_bits: bool = False) -> dict[str, Any]:
+def vendor_fields(configuration: Configuration) -> dict[str, Any]:
     """A copy of the vendor's part: plain numbers and lists under the vendor's attribute names.
 
     Attributes that are not in it keep the vendor's defaults.
-
-    Args:
-        configuration: What `configure` or `load` returned.
-        peer_kill_bits: On the devices with kill bits, those of the weights in sinabs 2.0.0's order
-            `[f][c][y][x]`, which kills the mirrored weights.
     """
-    vendor = copy.deepcopy(configuration.vendor)
-    return with_peer_kill_bits(vendor) if peer_kill_bits else vendor
+    return copy.deepcopy(configuration.vendor)
