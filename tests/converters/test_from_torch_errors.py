@@ -331,7 +331,7 @@ def test_a_batch_too_much_or_too_little():
         message = refused(net, "with input_shape=(1, 8, 8) it can be imported: ", shape=shape)
         assert message.endswith("one sample at one step, without batch and time")
     refused(net, "(1, 1, 8, 8) can be imported: the batch", example_input=torch.ones(1, 8, 8))
-    refused(nn.Linear(4, 3), "with input_shape=(4,) it can be", shape=(8, 4))
+    refused(nn.Linear(4, 3), "with input_shape=(8, 8, 4) it can be", shape=(2, 8, 8, 4))
     stepped = loop(lambda self, x, t, mem: self.lif(self.fc(x), mem))
     refused(stepped, "shape (6, 1, 4) can be imported", example_input=torch.ones(6, 4))
 

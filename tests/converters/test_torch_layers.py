@@ -247,7 +247,7 @@ def integers(module):
 @pytest.mark.parametrize(
     "module, shape, message",
     [
-        (nn.Linear(4, 3), (2, 4), "last of several axes.*Flatten"),
+        (nn.Linear(4, 3), (2, 2, 2, 4), "last of 4 axes.*reshape"),
         (nn.Conv2d(1, 1, 3, padding_mode="reflect", padding=1), (1, 5, 5), "'reflect'"),
         (nn.Conv2d(1, 1, 3), (1, 5), "3 axes"),
         (integers(nn.Linear(4, 3)), (4,), "weight is torch.int8"),
