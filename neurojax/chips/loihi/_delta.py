@@ -21,7 +21,7 @@ from neurojax.chips.loihi._neuron import in_weight_steps
 from neurojax.chips.loihi.quantise import SCALE, _positive
 from neurojax.chips.loihi.spec import STATE_BITS, STATE_SHIFT
 from neurojax.fixed_point import (
-    _derivative_of,
+    derivative_of,
     divide,
     floor,
     integer_range,
@@ -135,7 +135,7 @@ class AbstractDelta(Layer):
             above = jnp.abs(d) - threshold
             slope = d * self.surrogate.derivative(above, width)  # type: ignore[union-attr]
             slope = lax.stop_gradient(jnp.where(above > 0, slope, jnp.sign(d)))
-            out = _derivative_of(d - slope * threshold, sent * d)
+            out = derivative_of(d - slope * threshold, sent * d)
         elif self.surrogate is None:
             sent = (distance >= 0).astype(a.dtype)
             out = sent * d

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from neurojax.fixed_point import _derivative_of
+from neurojax.fixed_point import derivative_of
 from neurojax.surrogate import Surrogate, spike
 
 RESET_GRADIENTS = ("full", "detached", "bypassed")
@@ -58,7 +58,7 @@ def graded(
     above = lax.stop_gradient(above)
     # Below the threshold the derivative falls off with the surrogate, above it stays at the peak.
     slope = surrogate.derivative(jnp.minimum(above, 0), threshold)
-    return _derivative_of(slope * v, jnp.where(above > 0 if strict else above >= 0, v, 0))
+    return derivative_of(slope * v, jnp.where(above > 0 if strict else above >= 0, v, 0))
 
 
 def reset(
@@ -75,4 +75,4 @@ def reset(
     if gradient == "full":
         return (1 - spikes) * v
     after = jnp.where(lax.stop_gradient(spikes) > 0, 0, v)
-    return after if gradient == "detached" else _derivative_of(v, after)
+    return after if gradient == "detached" else derivative_of(v, after)

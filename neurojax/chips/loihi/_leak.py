@@ -15,15 +15,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from neurojax._layer import Layer, Shape
 from neurojax.chips.loihi.spec import FULL
-from neurojax.fixed_point import _derivative_of, clamp, round_half_even
+from neurojax.fixed_point import clamp, derivative_of, round_half_even
 
 
 def leak(
@@ -57,7 +55,7 @@ def leak(
     high = (n * (1 / FULL)).astype(jnp.int32)
     low = n - (high * FULL).astype(n.dtype)
     exact = high * _steps(keep) + (low * keep).astype(jnp.int32) + drive.astype(jnp.int32)
-    return _derivative_of(smooth, exact.astype(n.dtype))
+    return derivative_of(smooth, exact.astype(n.dtype))
 
 
 def _steps(keep: Any) -> Any:
@@ -72,21 +70,3 @@ def on_grid(decay: Any) -> Any:
         # To float32 first, as in the originals, so that ties are the same ones.
         return float(np.rint(np.float32(FULL * decay))) / FULL
     return clamp(round_half_even(decay * FULL), 0, FULL, gradient="straight_through") / FULL
-
-
-def check_shapes(layer: Layer, in_shape: Shape) -> None:
-    """Raise ValueError unless every array among a neuron's fields broadcasts to `in_shape`."""
-    for name, value in vars(layer).items():
-        if not eqx.is_array(value) or _broadcast(value.shape, in_shape) == in_shape:
-            continue
-        raise ValueError(
-            f"{type(layer).__name__}: {name} has shape {value.shape}, but there are {in_shape} "
-            "neurons; give one number, one a neuron, or (channels, 1, 1) for one a channel"
-        )
-
-
-def _broadcast(shape: Shape, to: Shape) -> Shape | None:
-    try:
-        return np.broadcast_shapes(shape, to)
-    except ValueError:
-        return None

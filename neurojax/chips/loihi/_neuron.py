@@ -19,7 +19,7 @@ from neurojax._layer import Constant, Layer, constants_to_floats, parameter
 from neurojax.chips.loihi._leak import leak, on_grid
 from neurojax.chips.loihi.quantise import SCALE, _positive
 from neurojax.chips.loihi.spec import FULL, STATE_SHIFT
-from neurojax.fixed_point import _derivative_of, divide, truncate
+from neurojax.fixed_point import derivative_of, divide, truncate
 
 CURRENT_DECAYS = {"current_decay": "iDecay", "voltage_decay": "vDecay"}
 
@@ -120,7 +120,7 @@ class AbstractNeuron(AbstractScaled):
 
     def _units(self, n: Array, smooth: Array) -> Array:
         """The integer n in the user's unit, with the derivative of `smooth`."""
-        return _derivative_of(smooth, divide(n, self.s_scale))
+        return derivative_of(smooth, divide(n, self.s_scale))
 
     def _leak(self, y: Array, decay: Any, x: Array | None = None) -> Array:
         """trunc(n (4096 - D) / 4096) + trunc(s_scale x), where n = s_scale y; all over s_scale."""
@@ -143,7 +143,7 @@ def in_weight_steps(threshold: Any, w_scale: int) -> Any:
     """A threshold cut to whole weight steps; derivative 1."""
     if isinstance(threshold, float):
         return int(threshold * w_scale) / w_scale
-    return _derivative_of(threshold, divide(truncate(threshold * w_scale), w_scale))
+    return derivative_of(threshold, divide(truncate(threshold * w_scale), w_scale))
 
 
 def check_norm(what: str, norm: Any) -> None:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from neurojax.fixed_point import _derivative_of
+from neurojax.fixed_point import derivative_of
 from neurojax.surrogate import Surrogate
 
 
@@ -88,8 +88,8 @@ def phase_spikes(
     stopped = lax.stop_gradient((above, im, jnp.asarray(threshold, re.dtype)))
     to_re, to_im = surrogate.slopes(*stopped, graded=graded)
     if graded:
-        return _derivative_of(to_re * re + to_im * im, jnp.where(passed, re, 0))
-    return _derivative_of(to_re * above + to_im * im, passed.astype(re.dtype))
+        return derivative_of(to_re * re + to_im * im, jnp.where(passed, re, 0))
+    return derivative_of(to_re * above + to_im * im, passed.astype(re.dtype))
 
 
 def check_phase(what: str, surrogate: Any) -> None:

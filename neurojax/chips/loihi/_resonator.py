@@ -23,11 +23,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
 
+from neurojax._broadcast import check_shapes
 from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
-from neurojax.chips.loihi._leak import check_shapes, leak
+from neurojax.chips.loihi._leak import leak
 from neurojax.chips.loihi._neuron import AbstractNeuron, check_norm
 from neurojax.chips.loihi.spec import FULL
-from neurojax.fixed_point import _derivative_of, clamp
+from neurojax.fixed_point import clamp, derivative_of
 
 SHORTEST_PERIOD = 4
 """Time steps. Sine and cosine are not negative: a step turns by a quarter at most."""
@@ -221,7 +222,7 @@ def _on_circle(sin: Any, cos: Any) -> tuple[Any, Any]:
         return float(sin) / FULL, float(cos) / FULL
     sin, cos = jnp.asarray(sin, jnp.float32), jnp.asarray(cos, jnp.float32)
     n_sin, n_cos = _rounded(FULL * sin, FULL * cos, jnp)
-    return _derivative_of(jnp.broadcast_to(sin, n_sin.shape), n_sin / FULL), _derivative_of(
+    return derivative_of(jnp.broadcast_to(sin, n_sin.shape), n_sin / FULL), derivative_of(
         jnp.broadcast_to(cos, n_cos.shape), n_cos / FULL
     )
 

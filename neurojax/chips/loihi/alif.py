@@ -27,10 +27,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax import surrogate as surrogates
+from neurojax._broadcast import check_shapes
 from neurojax._layer import Layer, Shape, parameter
 from neurojax.chips.loihi._adaptive import AbstractAdaptive
 from neurojax.chips.loihi._fire import fires, graded
-from neurojax.chips.loihi._leak import check_shapes
 from neurojax.chips.loihi._neuron import CURRENT_DECAYS, check_norm
 
 

@@ -25,8 +25,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax import surrogate as surrogates
+from neurojax._broadcast import check_shapes
 from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
-from neurojax.chips.loihi._leak import check_shapes
 
 
 class ATRLIFState(NamedTuple):

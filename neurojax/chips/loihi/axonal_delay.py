@@ -12,7 +12,7 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape
 from neurojax.chips.loihi.spec import LARGEST_AXONAL_DELAY
-from neurojax.fixed_point import _derivative_of
+from neurojax.fixed_point import derivative_of
 from neurojax.layers._weights import as_weight
 from neurojax.layers.delay import Delay
 
@@ -98,7 +98,7 @@ class AxonalDelay(Layer):
         y = jnp.take_along_axis(past, at, axis=0)[0]
         before = jnp.take_along_axis(lax.stop_gradient(past), at - 1, axis=0)[0]
         falling = before - lax.stop_gradient(y)
-        return AxonalDelayState(past[1:]), _derivative_of(y + falling * delays, y)
+        return AxonalDelayState(past[1:]), derivative_of(y + falling * delays, y)
 
     def out_shape(self, in_shape: Shape) -> Shape:
         if self.delays.size > 1 and in_shape[:1] != self.delays.shape:

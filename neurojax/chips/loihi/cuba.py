@@ -28,13 +28,14 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax import surrogate as surrogates
+from neurojax._broadcast import check_shapes
 from neurojax._layer import Layer, Shape, State, constants_to_floats, parameter
 from neurojax._recompute import recomputed
 from neurojax.chips.loihi._fire import check_reset_options, fires, graded, reset
-from neurojax.chips.loihi._leak import check_shapes, leak
+from neurojax.chips.loihi._leak import leak
 from neurojax.chips.loihi._neuron import CURRENT_DECAYS, AbstractScaled, check_norm
 from neurojax.chips.loihi.spec import FULL
-from neurojax.fixed_point import _derivative_of, divide, round_half_even, truncate
+from neurojax.fixed_point import derivative_of, divide, round_half_even, truncate
 
 
 class CUBAState(NamedTuple):
@@ -157,12 +158,12 @@ class CUBA(AbstractScaled):
         drive = truncate(self.s_scale * x)
         left = leak(n, decay, drive)
         if self.requantise:  # the decay's gradient is of the state before it was cut
-            left = _derivative_of(self.s_scale * y * (1 - decay) + drive, left)
+            left = derivative_of(self.s_scale * y * (1 - decay) + drive, left)
         if self.decay_gradient == "slayer":
             kept = 1 - lax.stop_gradient(decay)
             # As if a larger decay kept more, and as much more as 4096 times itself.
             backwards = kept + FULL * (decay - lax.stop_gradient(decay))
-            left = _derivative_of(self._steps(origin) * backwards + drive, left)
+            left = derivative_of(self._steps(origin) * backwards + drive, left)
         return divide(left, self.s_scale)
 
     def _steps(self, y: Array) -> Array:

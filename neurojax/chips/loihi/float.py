@@ -22,10 +22,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from neurojax._broadcast import check_shapes
 from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
 from neurojax._recompute import recomputed
 from neurojax.chips.loihi._fire import RESET_GRADIENTS, fires, reset
-from neurojax.chips.loihi._leak import check_shapes
 from neurojax.chips.loihi._lines import float_lines
 from neurojax.surrogate import ATan, Surrogate
 

@@ -31,11 +31,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from neurojax._broadcast import check_shapes
 from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
 from neurojax._recompute import recomputed
 from neurojax.chips._surrogate import InSteps
 from neurojax.chips.loihi._fire import RESET_GRADIENTS, fires, graded, reset
-from neurojax.chips.loihi._leak import check_shapes, leak
+from neurojax.chips.loihi._leak import leak
 from neurojax.chips.loihi._lines import lif_lines
 from neurojax.chips.loihi.quantise import SCALE
 from neurojax.chips.loihi.spec import (

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from neurojax._layer import Layer, Shape, State, parameter
 from neurojax.chips.loihi.spec import WEIGHT_BITS
 from neurojax.chips.loihi.synapse import Synapse, check_synapse
-from neurojax.fixed_point import _derivative_of, clamp, divide
+from neurojax.fixed_point import clamp, derivative_of, divide
 from neurojax.quantise import Quantised
 
 SCALE = 64
@@ -86,7 +86,7 @@ def step_quantise(
     """
     x = jnp.asarray(x, jnp.float32)
     steps = divide(x, step)
-    return _derivative_of(x, (jnp.floor(steps) if floor else jnp.rint(steps)) * np.float32(step))
+    return derivative_of(x, (jnp.floor(steps) if floor else jnp.rint(steps)) * np.float32(step))
 
 
 def _even(x: Any, scale: float, low: int, high: int) -> Array:

@@ -28,7 +28,7 @@ from neurojax._layer import Shape
 from neurojax.chips.loihi._fire import check_reset_options, fires, graded, reset
 from neurojax.chips.loihi._phase import PhaseExponential, check_phase, phase_spikes
 from neurojax.chips.loihi._resonator import TURNED, AbstractResonator
-from neurojax.fixed_point import _derivative_of, divide
+from neurojax.fixed_point import derivative_of, divide
 
 
 class RFState(NamedTuple):
@@ -186,7 +186,7 @@ class RFIzhikevich(AbstractResonator):
         steps = self._steps(threshold) - 1
         if isinstance(threshold, float):
             return steps / self.s_scale
-        return _derivative_of(threshold, divide(steps, self.s_scale))
+        return derivative_of(threshold, divide(steps, self.s_scale))
 
     def _spiking_lines(self, turn: tuple[str, ...]) -> tuple[str, ...]:
         threshold = self._symbol("threshold")

@@ -36,6 +36,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from neurojax._broadcast import check_shapes
 from neurojax._layer import Layer, Shape, State, constants_to_floats, parameter
 from neurojax.chips.loihi._delta import (
     AbstractDelta,
@@ -43,10 +44,9 @@ from neurojax.chips.loihi._delta import (
     no_overflow,
     steps_per_unit,
 )
-from neurojax.chips.loihi._leak import check_shapes
 from neurojax.chips.loihi._neuron import check_norm
 from neurojax.chips.loihi.quantise import SCALE, _positive
-from neurojax.fixed_point import _derivative_of, round_half_even
+from neurojax.fixed_point import derivative_of, round_half_even
 from neurojax.layers.activation import ReLU
 from neurojax.layers.shape import Identity
 
@@ -344,4 +344,4 @@ def _add(
     part = total - v
     low = low + ((v - (total - part)) + (x - part))
     nearest = total + low
-    return _derivative_of(smooth, nearest), low - (nearest - total)
+    return derivative_of(smooth, nearest), low - (nearest - total)

@@ -35,8 +35,8 @@ from neurojax.chips.loihi import weights
 from neurojax.chips.loihi.delay_dense import DelayDense
 from neurojax.chips.loihi.spec import MESSAGE_BITS, WEIGHT_BITS, WEIGHT_EXPONENTS
 from neurojax.fixed_point import (
-    _derivative_of,
     clamp,
+    derivative_of,
     round_half_even,
     shift_left,
     shift_right,
@@ -142,7 +142,7 @@ class Synapse(Layer):
         self, state: State, x: Array, *, key: PRNGKeyArray | None = None
     ) -> tuple[State, Array]:
         if self.message_bits == 0:
-            x = _derivative_of(x, (x != 0).astype(x.dtype))
+            x = derivative_of(x, (x != 0).astype(x.dtype))
         state, smooth = self.synapse.step(state, x, key=key)
         width, count = self._pieces()
         if count == 1:
@@ -156,7 +156,7 @@ class Synapse(Layer):
             part = self.synapse.step(state, jax.lax.stop_gradient(piece.astype(x.dtype)))[1]
             total = total + (part.astype(jnp.int32) << (i * width))
         exact = self._shifted(total).astype(smooth.dtype)
-        return state, _derivative_of(smooth * 2.0**self.exponent, exact)
+        return state, derivative_of(smooth * 2.0**self.exponent, exact)
 
     def _shifted(self, total: Array) -> Array:
         if self.accumulator_bits is not None:
