@@ -10,34 +10,28 @@ References:
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import jax.numpy as jnp
-import numpy as np
-
-from neurojax._network import Network, NetworkState
-from neurojax._simulate import simulate
+from neurojax._network import Network
 from neurojax.chips import MappedNetwork, MappingError
 from neurojax.chips.dynapcnn import (
     DVS,
     ChipSpec,
     Core,
     CoreSpec,
-    Route,
     cores_of,
     dvs_of,
     map as map_network,
     memory_of,
     parse_device,
-    routes,
     spec,
 )
+from neurojax.converters._dynapcnn_board import Board
+from neurojax.converters._dynapcnn_simulation import Simulation
 from neurojax.converters._dynapcnn_source import read_source
 from neurojax.hardware.dynapcnn import Configuration, configure
-from neurojax.layers import Add, AvgPool2d, Concat
 
 DEVICE = "speck2fmodule"
 """Where nothing else is said."""
@@ -72,7 +66,7 @@ class DynapcnnNetwork:
         ValueError: The model can't be read, or its input's shape is not known.
 
     Example:
-        >>> import jax.numpy as jnp, neurojax as nj
+        >>> import jax.numpy as jnp, numpy as np, neurojax as nj
         >>> from neurojax.converters.dynapcnn import DynapcnnNetwork
         >>> net = nj.Sequential((1, 4, 4), conv=nj.Conv2d.from_weights(jnp.ones((2, 1, 3, 3))),
         ...                     spikes=nj.IAF(v_min=-1.0, max_spikes=None))
@@ -94,14 +88,15 @@ class DynapcnnNetwork:
         num_timesteps: int | None = None,
         **options: Any,
     ) -> None:
-        source = read_source(snn, input_shape, batch_size, num_timesteps)
-        self._source, self._batch, self._steps = source
+        self._source, batch, steps = read_source(snn, input_shape, batch_size, num_timesteps)
         self._options = {"dvs_input": dvs_input, **options}
         self.discretize = discretize
         self.mapped: MappedNetwork = self._map(_any_device(len(self._source.names)))
         self.configuration: Configuration | None = None
-        self._state: NetworkState | None = None
-        self._running: int | None = None  # samples that the state belongs to
+        self._simulation = Simulation(
+            self.mapped.network, None if discretize else self._source, batch, steps
+        )
+        self._board: Board | None = None
 
     def _map(self, device: str | ChipSpec) -> MappedNetwork:
         return map_network(self._source, device=device, **self._options)
@@ -142,23 +137,13 @@ class DynapcnnNetwork:
     @property
     def layer_destination_map(self) -> dict[int | str, list[int]]:
         """Where each layer's spikes go; -1, -2, ... are outputs of the network."""
-        return {source: list(ways) for source, ways in self._ways().items() if source != "input"}
+        ways = self._simulation.ways
+        return {source: list(ends) for source, ends in ways.items() if source != "input"}
 
     @property
     def exit_layer_ids(self) -> list[int]:
         """Numbers of the layers whose spikes are an output."""
         return [i for i, ends in self.layer_destination_map.items() if min(ends, default=0) < 0]
-
-    def _ways(self) -> dict[int | str, dict[int, Route]]:
-        """Routes by number of the source and of the destination."""
-        number = {name: i for i, name in enumerate(self.layer_names)}
-        found: dict[int | str, dict[int, Route]] = {}
-        for route in routes(self.mapped.network):
-            dvs = route.source == dvs_of(self.mapped.network)
-            ways = found.setdefault(number.get(route.source, "dvs" if dvs else "input"), {})
-            end = min(*ways, 0, 0) - 1 if route.target is None else number[route.target]
-            ways[end] = route
-        return found
 
     def memory_summary(self) -> dict[str, dict[int, int]]:
         """Words of kernel, neuron and bias memory that each layer takes, by its number."""
@@ -184,104 +169,40 @@ class DynapcnnNetwork:
 
         Args:
             x: `[batch * time, features, height, width]`, the steps of one sample after each other,
-                as sinabs' squeezing layers take it: a tensor of torch or an array.
+                as sinabs' squeezing layers take it: a tensor of torch or an array. On a board:
+                events, as `neurojax.chips.dynapcnn.raster_to_events` makes them, or a list of
+                samna's.
             return_complete: Return what every layer sends.
 
         Returns:
             The output, `[batch * time, ...]` with the shape that the model's own outputs have, of
             the same kind as `x`. With several outputs, or `return_complete`, a dict: by number of
             the layer, then of the destination; -1, -2, ... are outputs. Gradients don't pass to
-            torch: train `network`.
+            torch: train `network`. On a board: the events that its monitors report.
 
         Raises:
             ValueError: The first axis is no multiple of the samples or steps.
         """
-        values, wrap = _as_array(x)
-        inputs, batch = self._unsqueezed(values)
-        if self._running != batch:
-            self._state, self._running = None, batch
-        ways = self._ways()
-        probes = sorted({self._sender(way) for e in ways.values() for way in e.values()} - {""})
-        probes = probes if return_complete else []
-        run = simulate(self.network, inputs, state=self._state, probes=probes)
-        self._state = run.state
-        outputs = run.outputs if isinstance(run.outputs, dict) else {None: run.outputs}
-
-        def sent(way: Route) -> Any:
-            single = len(outputs) == 1
-            if way.output is not None:
-                y = outputs[None if single else way.output]
-            else:
-                y = run[sender] if (sender := self._sender(way)) else inputs
-            y = np.asarray(y) * self._sum_factor(way)
-            return wrap(y.swapaxes(0, 1).reshape(-1, *y.shape[2:]))
-
-        if return_complete:
-            return {s: {end: sent(way) for end, way in e.items()} for s, e in ways.items()}
-        exits = {
-            source: {end: sent(way) for end, way in ends.items() if end < 0}
-            for source, ends in ways.items()
-        }
-        exits = {source: ends for source, ends in exits.items() if ends}
-        if len(outputs) == 1:
-            return next(iter(next(iter(exits.values())).values()))
-        return exits
-
-    def _sender(self, way: Route) -> str:
-        """Name of the layer whose output takes this way, before it meets others; "" if an input."""
-        name = "" if way.source in self.mapped.network.inputs else way.source
-        for passed in way.via:
-            if isinstance(self.mapped.network[passed], Add | Concat):
-                break
-            name = passed
-        return name
-
-    def _sum_factor(self, way: Route) -> float:
-        """What makes the real network's averages the sums that the chip sends."""
-        if self.discretize:
-            return 1.0
-        pools = [self._source[n] for n in way.via if n in self._source.names]
-        return math.prod(math.prod(p.kernel_size) for p in pools if isinstance(p, AvgPool2d))
-
-    def _unsqueezed(self, x: np.ndarray) -> tuple[Any, int]:
-        """[time, batch, ...] and the batch."""
-        count = len(x)
-        batch = self._batch or (1 if self._steps is None else max(count // self._steps, 1))
-        steps = self._steps or count // batch
-        if count == 0 or batch * steps != count:
-            said = f"{batch} samples" if self._batch else f"{self._steps} steps"
-            raise ValueError(
-                f"DynapcnnNetwork: an input of {count} steps and samples, with {said}; the first "
-                "axis holds all steps of one sample after those of another"
-            )
-        (shape,) = self.network.inputs.values()
-        if shape[0] == 1 and x.ndim == 4 and x.shape[1] == 2 and self.dvs_layer is not None:
-            x = x.sum(1, keepdims=True)  # the camera's polarities, which its block merges
-        x = x.reshape(batch, steps, *(shape if x[0].size == math.prod(shape) else x.shape[1:]))
-        return jnp.asarray(x.swapaxes(0, 1), jnp.float32), batch
+        if self._board is not None:
+            return self._board.run(x)
+        return self._simulation.run(self.network, x, return_complete)
 
     def reset_states(self, randomize: bool = False, *, seed: int = 0) -> None:
         """Set all membranes to zero, or to random values below the threshold.
 
         Args:
             randomize: Draw them: whole numbers between the lower bound and the threshold, or real
-                ones between 0 and 1 with `discretize=False`, as sinabs.
+                ones between 0 and 1 with `discretize=False`, as sinabs. Not on a board.
             seed: Of the random numbers.
         """
-        self._state = None
-        if not randomize:
+        if self._board is not None:
+            if randomize or self.configuration is None:
+                raise ValueError(
+                    "reset_states: on a board membranes are set to zero, not at random"
+                )
+            self._board.apply(self.configuration)
             return
-        batch = self._running or self._batch or 1
-        random = np.random.default_rng(seed)
-        state = self.network.init(batch)
-        for name in self.layer_names:
-            held, old = self._core(name).integers(), state.layers[name]
-            if self.discretize:
-                drawn = random.integers(held.v_min, held.threshold, old.v.shape)
-            else:
-                drawn = random.random(old.v.shape)
-            state.layers[name] = old._replace(v=jnp.asarray(drawn, jnp.float32))
-        self._state, self._running = state, batch
+        self._simulation.reset(self.network, randomize=randomize, seed=seed)
 
     # The chip.
 
@@ -355,6 +276,53 @@ class DynapcnnNetwork:
                 )
         return watched
 
+    def to(
+        self,
+        device: Any = "cpu",
+        monitor_layers: str | Sequence[int | str] | None = None,
+        config_modifier: Callable[..., Any] | None = None,
+        slow_clk_frequency: float | None = None,
+        chip_layers_ordering: str | Sequence[int] | Mapping[int, int] = "auto",
+        *,
+        layer2core_map: str | Mapping[int, int] | None = None,
+    ) -> DynapcnnNetwork:
+        """Put the network on a board, through samna; or back into the simulation.
+
+        Args:
+            device: Name of a device, `"name:index"`; `"cpu"` or `"cuda"` simulate, where jax does.
+            monitor_layers: As for `make_config`.
+            config_modifier: As for `make_config`.
+            slow_clk_frequency: Of the board's slow clock, which biases need, in Hz.
+            chip_layers_ordering: As for `make_config`.
+            layer2core_map: As for `make_config`.
+
+        Returns:
+            This network.
+
+        Raises:
+            ImportError: samna is not there.
+            ValueError: samna refuses the configuration, or an unknown device.
+        """
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+        if str(device).partition(":")[0] in ("cpu", "cuda", "mps"):
+            return self
+        placed = self.make_config(
+            chip_layers_ordering,
+            device,
+            monitor_layers,
+            config_modifier,
+            layer2core_map=layer2core_map,
+        )
+        self._board = Board(placed, device, slow_clk_frequency)
+        return self
+
+    @property
+    def is_deployed_on_dynapcnn_device(self) -> bool:
+        """Whether it runs on a board."""
+        return self._board is not None
+
     @property
     def layer2core_map(self) -> dict[int, int] | None:
         """Core of each layer by number, once `make_config` has placed them."""
@@ -419,14 +387,3 @@ def _any_device(layers: int) -> ChipSpec:
         poolings=tuple(range(1, 129)),
         destinations=max(layers, 2),
     )
-
-
-def _as_array(x: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
-    """An input in NumPy, and what makes an array of its kind."""
-    if type(x).__module__.partition(".")[0] == "torch":
-        import torch
-
-        return x.detach().cpu().numpy(), lambda y: torch.from_numpy(y.copy()).to(x.device)
-    if isinstance(x, np.ndarray):
-        return x, lambda y: y
-    return np.asarray(x), jnp.asarray

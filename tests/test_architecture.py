@@ -9,8 +9,8 @@ from scipy.sparse.csgraph import connected_components
 
 ROOT = Path(__file__).parent.parent
 
-# What the modules of a folder must not import. Applications (the demo, the exchange of files)
-# stand on top of everything.
+# What the modules of a folder must not import. Applications (the demo, the exchange of files, the
+# class of sinabs that imports, maps and configures) stand on top of everything.
 FORBIDDEN = {
     "neurojax": ("neurojax.converters", "neurojax.hardware"),
     "neurojax/layers": ("neurojax.neurons", "neurojax.chips", "neurojax.train"),
@@ -19,7 +19,7 @@ FORBIDDEN = {
     "converters": ("neurojax.hardware",),
     "hardware": ("neurojax.converters",),
 }
-APPLICATIONS = ("neurojax/demo", "neurojax/exchange.py")
+APPLICATIONS = ("neurojax/demo", "neurojax/exchange.py", "converters/dynapcnn.py")
 
 
 def name_of(path: Path) -> str:

@@ -1,7 +1,10 @@
 """sinabs' network class, against sinabs' own in the same process."""
 
+import sys
 import warnings
+from types import SimpleNamespace
 
+import equinox as eqx
 import hypothesis.strategies as st
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +18,7 @@ from neurojax.converters.dynapcnn import DynapcnnCompatibleNetwork, DynapcnnNetw
 from neurojax.converters.torch import from_torch
 from tests.converters._fake_samna import dynapcnn_peer
 from tests.converters._live import outputs_of, peer
+from tests.hardware.dynapcnn.recorder import configuration_object
 
 sl = peer("sinabs.layers")
 backend = dynapcnn_peer()
@@ -229,11 +233,11 @@ def test_random_states():
     quiet = np.zeros((1, 2, 6, 6))
     assert not chip(quiet).any()
     chip.reset_states(randomize=True)
-    v = np.asarray(chip._state.layers["first"].v)
+    v = np.asarray(chip._simulation._state.layers["first"].v)
     held = chip.dynapcnn_layers[0].integers()
     assert held.v_min <= v.min() < 0 < v.max() < held.threshold and (v == np.round(v)).all()
     chip.reset_states(randomize=True)
-    assert (v == chip._state.layers["first"].v).all()
+    assert (v == chip._simulation._state.layers["first"].v).all()
     chip.reset_states()
     assert not chip(quiet).any()
 
@@ -271,10 +275,6 @@ def test_configurations():
 def test_trained_numbers_reach_the_configuration():
     chip = DynapcnnNetwork(network())
     layer = chip.network["first"]
-    changed = chip.network.with_layer if hasattr(chip.network, "with_layer") else None
-    import equinox as eqx
-
-    del changed
     trained = eqx.tree_at(lambda n: n["first"].weight, chip.network, layer.weight * 0 + 7)
     chip.mapped = chip.mapped.with_network(trained)
     core = chip.make_config().network["first"]
@@ -319,6 +319,68 @@ def test_refusals():
         DynapcnnNetwork(other, (2, 8, 8))
     with pytest.raises(MappingError, match="integrate and fire"):
         DynapcnnNetwork(nj.Sequential((2, 4, 4), w=network()["a"], n=nj.LIF(tau=5.0)))
+
+
+class Samna:
+    """The vendor's library as far as sinabs uses it, which answers every event with another."""
+
+    def __init__(self):
+        self.calls, events = [], []
+        spike = SimpleNamespace
+        self.speck2f = SimpleNamespace(__name__="samna.speck2f", event=SimpleNamespace(Spike=spike))
+        self.speck2f.configuration = SimpleNamespace(
+            SpeckConfiguration=lambda: configuration_object("speck2fmodule")
+        )
+        self.speck2f.validate_configuration = lambda config: (True, "")
+        model = SimpleNamespace(
+            apply_configuration=lambda config: self.calls.append(config.plain()),
+            get_sink_node=lambda: "in",
+            get_source_node=lambda: "out",
+        )
+        watch = [SimpleNamespace(reset=lambda: None, start=lambda: None, stop=lambda: None)]
+        board = SimpleNamespace(get_model=lambda: model, get_stop_watch=lambda: watch[0])
+        self.device = SimpleNamespace(
+            open_device=lambda name: self.calls.append(name) or board,
+            close_device=lambda opened: self.calls.append("closed"),
+        )
+
+        def take():
+            new = [spike(**(vars(e) | {"layer": 0, "timestamp": e.timestamp + 5})) for e in events]
+            events.clear()
+            return new
+
+        source = SimpleNamespace(write=events.extend)
+        self.BasicSourceNode_speck2f_event_input_event = lambda: source
+        self.BasicSinkNode_speck2f_event_output_event = lambda: SimpleNamespace(get_events=take)
+        graph = SimpleNamespace(sequential=self.calls.append, start=lambda: 0, stop=lambda: 0)
+        self.graph = SimpleNamespace(EventFilterGraph=lambda: graph)
+
+
+def test_on_a_board(monkeypatch):
+    samna = Samna()
+    monkeypatch.setitem(sys.modules, "samna", samna)
+    chip = DynapcnnNetwork(network())
+    assert chip.to("speck2fmodule:1", monitor_layers=[0]) is chip
+    assert chip.is_deployed_on_dynapcnn_device
+    name, vendor, *graphs = samna.calls
+    assert name == "Speck2fModuleDevKit:1" and vendor == chip.configuration.vendor
+    assert [ends[1] for ends in graphs[:1]] + [ends[0] for ends in graphs[1:]] == ["in", "out"]
+    stream = dynapcnn.make_events(x=[1, 2], y=0, t=[10, 20], feature=1, layer=0)
+    back = chip(stream)
+    assert back["t"].tolist() == [15, 25] and back["x"].tolist() == [1, 2]
+    assert [e.timestamp for e in chip(dynapcnn.to_records(stream, SimpleNamespace))] == [15, 25]
+    chip.reset_states()
+    assert samna.calls[-1] == vendor
+    with pytest.raises(ValueError, match="on a board"):
+        chip.reset_states(randomize=True)
+    assert chip.to("cpu") is chip and samna.calls[-1] == "closed"
+    assert not chip.is_deployed_on_dynapcnn_device
+    assert chip(np.zeros((1, 2, 6, 6))).shape == (1, 2, 2, 2)
+
+
+def test_without_the_vendors_library():
+    with pytest.raises(ImportError, match="samna"):
+        DynapcnnNetwork(network()).to("speck2fmodule")
 
 
 def test_the_former_name():
