@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from jaxtyping import Array
 
 from neurojax._layer import Shape
