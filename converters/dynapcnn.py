@@ -28,10 +28,9 @@ from neurojax.chips.dynapcnn import (
     parse_device,
     spec,
 )
-from neurojax.converters._dynapcnn_board import Board
 from neurojax.converters._dynapcnn_simulation import Simulation
 from neurojax.converters._dynapcnn_source import read_source
-from neurojax.hardware.dynapcnn import Configuration, configure
+from neurojax.hardware.dynapcnn import Board, Configuration, configure
 
 DEVICE = "speck2fmodule"
 """Where nothing else is said."""
@@ -315,7 +314,8 @@ class DynapcnnNetwork:
             config_modifier,
             layer2core_map=layer2core_map,
         )
-        self._board = Board(placed, device, slow_clk_frequency)
+        _, index = parse_device(device)
+        self._board = Board(placed, board=index, slow_clock_hz=slow_clk_frequency)
         return self
 
     @property

@@ -2,6 +2,7 @@
 
 from neurojax.hardware.dynapcnn._file import load as load
 from neurojax.hardware.dynapcnn._format import schema as schema
+from neurojax.hardware.dynapcnn.board import Board as Board
 from neurojax.hardware.dynapcnn.configuration import (
     Configuration as Configuration,
     configure as configure,

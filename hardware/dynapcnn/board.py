@@ -14,30 +14,43 @@ from typing import Any
 
 import numpy as np
 
-from neurojax.chips.dynapcnn import devices, from_records, parse_device, to_records
-from neurojax.hardware.dynapcnn import Configuration, deploy, import_samna, to_samna
+from neurojax.chips.dynapcnn import devices, from_records, to_records
+from neurojax.hardware.dynapcnn.configuration import Configuration
+from neurojax.hardware.dynapcnn.vendor import deploy, import_samna, to_samna
 
 POLL = 0.1
 """Seconds between two looks for events; when one brings none, the run is over."""
 
 
 class Board:
-    """A board that holds a configuration.
+    """A board that holds a configuration and answers streams of events.
 
     Args:
         configuration: What is put on it.
-        device: Name of the device, with the board's index.
-        slow_clock_hz: Frequency of the board's slow clock.
+        board: Which one, if there are several of the kind.
+        slow_clock_hz: Frequency of the board's slow clock, which biases need.
+
+    Raises:
+        ImportError: samna is not there, or does not know the device.
+        ValueError: samna refuses the configuration, or has no name for the board.
+
+    Example:
+        >>> from neurojax.chips.dynapcnn import make_events
+        >>> from neurojax.hardware.dynapcnn import Board, load
+        >>> board = Board(load("net.json"))  # doctest: +SKIP
+        >>> board.run(make_events(x=[3, 4], y=0, t=[10, 25]))  # doctest: +SKIP
     """
 
     def __init__(
-        self, configuration: Configuration, device: str, slow_clock_hz: float | None
+        self,
+        configuration: Configuration,
+        *,
+        board: int = 0,
+        slow_clock_hz: float | None = None,
     ) -> None:
-        name, index = parse_device(device)
-        self.device = device
-        self._module = devices[name].vendor_module.rpartition(".")[2]
+        self._module = devices[configuration.device].vendor_module.rpartition(".")[2]
         self._samna = import_samna()
-        self._opened = deploy(configuration, board=index, slow_clock_hz=slow_clock_hz)
+        self._opened = deploy(configuration, board=board, slow_clock_hz=slow_clock_hz)
         # speck2e's node has the chip's name twice.
         events = f"{self._module}_event"
         kind = f"{events}_{self._module}_input" if self._module == "speck2e" else f"{events}_input"
@@ -60,7 +73,14 @@ class Board:
         self._opened.get_model().apply_configuration(to_samna(configuration))
 
     def run(self, events: Any) -> Any:
-        """Send events in and return those that the monitors report, a stream or a list as given."""
+        """Send events in and wait for those that the monitors report.
+
+        Args:
+            events: A stream of `neurojax.chips.dynapcnn`, in order of time, or a list of samna's.
+
+        Returns:
+            The same kind, as it came; layers are numbers of cores.
+        """
         records = events
         if isinstance(events, np.ndarray):
             records = to_records(events, getattr(self._samna, self._module).event.Spike)
