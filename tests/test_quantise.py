@@ -287,6 +287,7 @@ def test_activations_can_be_quantised_in_the_network():
             "leave out per_channel",
         ),
         (lambda net: Quantised(nj.IF(), {"weight": Quantiser()}), "IAF has no array 'weight'"),
+        (lambda net: Quantised(nj.Scale(2.0), {"factor": Quantiser()}), "no array 'factor'"),
         (lambda net: quantisation_report(net), "nothing is quantised"),
     ],
 )

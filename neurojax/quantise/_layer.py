@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape, State
 from neurojax.quantise._grid import Grid, LearntGrid
-from neurojax.quantise._quantiser import Quantiser
 
-# Any: rules of chips, which have what the others have.
-Rule = Grid | LearntGrid | Quantiser | Any
+
+@runtime_checkable
+class Rule(Protocol):
+    """What moves an array onto a grid: a `Quantiser`, a `Grid`, a `LearntGrid`, or a chip's own."""
+
+    @property
+    def bits(self) -> int:
+        """Width of the integers."""
+
+    @property
+    def rounding(self) -> str:
+        """Name of the rounding."""
+
+    def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+        """The array on its grid."""
 
 
 class Quantised(Layer):
@@ -45,11 +58,12 @@ class Quantised(Layer):
 
     def __init__(self, layer: Layer, rules: Mapping[str, Rule]) -> None:
         for name in rules:
-            if getattr(layer, name, None) is None:
+            if not _is_array(getattr(layer, name, None)):
                 fields = [f.name for f in dataclasses.fields(layer)]
+                arrays = [field for field in fields if _is_array(getattr(layer, field, None))]
                 raise ValueError(
-                    f"Quantised: {type(layer).__name__} has no array '{name}'; "
-                    f"its fields are {', '.join(fields)}"
+                    f"Quantised: {type(layer).__name__} has no array '{name}'; its arrays are "
+                    f"{', '.join(arrays) or 'none'} (a number is a constant, an array a parameter)"
                 )
         self.layer = layer
         self.rules = dict(rules)
@@ -92,6 +106,10 @@ class Quantised(Layer):
     def describe(self) -> str:
         widths = [f"{name} {rule.bits} bit" for name, rule in self.rules.items()]
         return ", ".join([self.layer.describe(), *widths])
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, jax.Array | np.ndarray)
 
 
 class FakeQuantise(Layer):

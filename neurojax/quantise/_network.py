@@ -241,7 +241,7 @@ def _quantised_layers(network: Network) -> Iterator[tuple[str, Quantised]]:
 
 
 def _entry(name: str, values: Array, rule: Rule) -> Entry:
-    grid = rule.grid(values) if isinstance(rule, Quantiser) else rule
+    grid: Any = rule.grid(values) if isinstance(rule, Quantiser) else rule
     key = jax.random.key(0) if grid.rounding == "stochastic" else None
     integers = grid.integers(values, key=key)
     scale = 1 / grid.step if isinstance(grid, LearntGrid) else grid.scale
