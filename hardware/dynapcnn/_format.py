@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from neurojax.chips.dynapcnn import READOUT, ChipSpec, devices
+from neurojax.chips.dynapcnn import DECIMATIONS, READOUT, ChipSpec, devices
 from neurojax.fixed_point import integer_range
 from neurojax.hardware.dynapcnn._rules import (
     OBJECT,
@@ -96,7 +96,7 @@ def _layer_rules(chip: ChipSpec) -> dict[str, Fields]:
         "leak_every": maybe(integer(1, 1 << 31)),
     }
     window = integer(1, chip.max_input_size)
-    crop = list_of(list_of(integer(0, chip.max_input_size), 2), 2)
+    crop = list_of(list_of(integer(0, chip.dvs_size), 2), 2)
     dvs = {
         "pool": list_of(one_of(*chip.poolings), 2),
         "crop": maybe(crop),
@@ -171,14 +171,14 @@ def core_rules(chip: ChipSpec) -> Fields:
         fields |= {
             "input_congestion_balancer_enable": Optional(TRUTH),
             "output_decimator_enable": Optional(TRUTH),
-            "output_decimator_interval": Optional(integer(0, 7)),
+            "output_decimator_interval": Optional(integer(0, len(DECIMATIONS) - 1)),
             "leak_internal_slow_clk_enable": Optional(TRUTH),
         }
     return fields
 
 
 def _dvs_rules(chip: ChipSpec) -> Fields:
-    pixel = integer(0, chip.max_input_size - 1)
+    pixel = integer(0, chip.dvs_size - 1)
     destination = {
         "layer": integer(0, len(chip.cores) - 1),
         "enable": TRUTH,
@@ -222,9 +222,6 @@ _DVS_FILTER: Fields = {
     "low_pass_mode_enable": Optional(TRUTH),
     "threshold": Optional(integer(0, (1 << 16) - 1)),
 }
-
-DECIMATIONS = (2, 4, 8, 16, 32, 128, 256, 512)
-"""Of so many spikes the decimator passes one, in the order of its register; 64 is missing."""
 
 SLOW_CLOCK_DIVIDERS = range(14, 18)
 """The slow clock ticks once in 2^14 to 2^17 events of the camera."""

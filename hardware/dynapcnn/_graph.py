@@ -38,16 +38,11 @@ _CORE = (
     "count_overflow",
     "leak_every",
 )
-_ORIGIN = ("made_of", "scale", "rescale", "vanished", "notes")
+_ORIGIN = ("made_of", "scale", "rescale", "core", "vanished", "notes")
 
 
-def write_graph(mapped: MappedNetwork, places: Mapping[str, int]) -> dict[str, Any]:
-    """A mapped network without what the vendor's part says, as plain data.
-
-    Args:
-        mapped: The network.
-        places: Core of each layer.
-    """
+def write_graph(mapped: MappedNetwork) -> dict[str, Any]:
+    """A mapped network without what the vendor's part says, as plain data."""
     network = mapped.network
     origins = {origin.name: origin for origin in mapped.origins}
     layers = []
@@ -57,7 +52,7 @@ def write_graph(mapped: MappedNetwork, places: Mapping[str, int]) -> dict[str, A
         if isinstance(layer, Core):
             origin = origins[name]
             entry |= {field: _plain(getattr(origin, field)) for field in _ORIGIN}
-            entry |= {"core": places[name], "has_bias": layer.bias is not None}
+            entry |= {"has_bias": layer.bias is not None}
             entry |= {field: getattr(layer, field) for field in _CORE}
             entry |= _write_surrogate(layer.surrogate)
         else:
@@ -88,7 +83,7 @@ def read_graph(graph: Mapping[str, Any], cores: list[Any]) -> tuple[Network, tup
         if entry["kind"] == "Core":
             layers[entry["name"]] = _read_core(entry, cores[entry["core"]])
             fields = {field: _as_tuples(entry[field]) for field in _ORIGIN}
-            origins.append(Origin(name=entry["name"], core=entry["core"], **fields))
+            origins.append(Origin(name=entry["name"], **fields))
         else:
             kind = kinds[entry["kind"]]
             options = {field: _as_tuples(entry[field]) for field in _ROUTING[kind]}

@@ -15,8 +15,8 @@ import numpy as np
 
 from neurojax._graph import nearest
 from neurojax._network import Network
-from neurojax.chips.dynapcnn import ChipSpec, Core, cores_of, dvs_of, routes
-from neurojax.hardware.dynapcnn._format import DECIMATIONS, SLOW_CLOCK_DIVIDERS, has_extras
+from neurojax.chips.dynapcnn import DECIMATIONS, ChipSpec, Core, cores_of, dvs_of, routes
+from neurojax.hardware.dynapcnn._format import SLOW_CLOCK_DIVIDERS, has_extras
 
 ALL_CORES = "all"
 CAMERA_NAME = "dvs"

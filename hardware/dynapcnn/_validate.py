@@ -13,12 +13,13 @@ from neurojax.chips.dynapcnn import (
     ChipSpec,
     Core,
     Origin,
+    assemble,
+    place,
     readout_spread,
     routes,
 )
 from neurojax.hardware.dynapcnn._format import file_rules
 from neurojax.hardware.dynapcnn._graph import read_graph
-from neurojax.hardware.dynapcnn._places import misfits
 from neurojax.hardware.dynapcnn._rules import check
 from neurojax.hardware.dynapcnn._vendor import FREE, readout_source, write_vendor
 
@@ -28,6 +29,7 @@ def validate(data: Any, chip: ChipSpec) -> None:
 
     Raises:
         ValueError: With everything that is wrong, each with its place and layer.
+        MappingError: Layers that are too large for their cores.
     """
     problems: list[str] = []
     labels = _labels(data)
@@ -48,9 +50,8 @@ def validate(data: Any, chip: ChipSpec) -> None:
     expected = write_vendor(network, places, chip, readout=names[0] if names else None)
     _compare_cores(expected["cnn_layers"], vendor["cnn_layers"], labels, problems)
     _compare_camera(expected["dvs_layer"], vendor["dvs_layer"], problems)
-    for name, number in places.items():
-        problems += map(str, misfits(network, name, number, chip))
     _stop(problems)
+    place(assemble(chip, network, origins), places)
 
 
 def _stop(problems: list[str]) -> None:

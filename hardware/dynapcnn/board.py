@@ -33,12 +33,6 @@ class Board:
     Raises:
         ImportError: samna is not there, or does not know the device.
         ValueError: samna refuses the configuration, or has no name for the board.
-
-    Example:
-        >>> from neurojax.chips.dynapcnn import make_events
-        >>> from neurojax.hardware.dynapcnn import Board, load
-        >>> board = Board(load("net.json"))  # doctest: +SKIP
-        >>> board.run(make_events(x=[3, 4], y=0, t=[10, 25]))  # doctest: +SKIP
     """
 
     def __init__(

@@ -22,12 +22,10 @@ import numpy as np
 from neurojax._files import written_whole
 from neurojax._network import Network, NetworkState
 from neurojax.chips import MappedNetwork
-from neurojax.chips.dynapcnn import ChipSpec, CoreState, devices
-from neurojax.chips.dynapcnn._report import explain
+from neurojax.chips.dynapcnn import ChipSpec, CoreState, assemble, devices, place
 from neurojax.hardware.dynapcnn import _options
 from neurojax.hardware.dynapcnn._format import FORMAT, VERSION
 from neurojax.hardware.dynapcnn._graph import read_graph, write_graph
-from neurojax.hardware.dynapcnn._places import places_of
 from neurojax.hardware.dynapcnn._validate import validate
 from neurojax.hardware.dynapcnn._vendor import write_vendor
 
@@ -52,7 +50,7 @@ class Configuration:
     def mapped(self) -> MappedNetwork:
         """The network that the configuration holds; it simulates as the one it came from."""
         network, origins = read_graph(self.graph, self.vendor["cnn_layers"])
-        return MappedNetwork(network, devices[self.device], origins, explain)
+        return assemble(devices[self.device], network, origins)
 
     @property
     def network(self) -> Network:
@@ -123,7 +121,7 @@ class Configuration:
 def configure(
     mapped: MappedNetwork,
     *,
-    cores: str | Mapping[str, int] = "auto",
+    cores: str | Mapping[str, int] | None = None,
     monitor: str | int | Iterable[str | int] | None = None,
     readout: bool | str = False,
     readout_options: Mapping[str, Any] | None = None,
@@ -138,7 +136,8 @@ def configure(
 
     Args:
         mapped: What `neurojax.chips.dynapcnn.map` returned, trained or not.
-        cores: `"auto"`, or the core of each layer by hand; memory and duplicates are checked.
+        cores: The core of each layer by hand; memory and duplicates are checked. `"auto"` for a new
+            matching. Default: as mapped.
         monitor: Names of the cores whose spikes the device reports; `"all"` of them; `"dvs"` for
             what the camera's block sends; -1 for the cores that feed outputs, which is the
             default. A monitor sees the spikes before pooling.
@@ -179,7 +178,9 @@ def configure(
         raise ValueError(f"configure takes a network mapped by chips.dynapcnn.map, not {chip!r}")
     if devices.get(chip.name) != chip:
         raise ValueError(f"'{chip.name}' is no real device; map onto one of {', '.join(devices)}")
-    network, places = mapped.network, places_of(mapped, cores)
+    as_mapped = {origin.name: origin.core for origin in mapped.origins}
+    mapped = place(mapped, as_mapped if cores is None else cores)
+    network, places = mapped.network, {origin.name: origin.core for origin in mapped.origins}
     source = _options.readout_core(network, readout)
     vendor = write_vendor(network, places, chip, readout=source)
     _options.set_monitors(vendor, network, places, monitor)
@@ -200,7 +201,7 @@ def configure(
     if modifier is not None:
         changed = modifier(vendor)
         vendor = vendor if changed is None else changed
-    configuration = Configuration(chip.name, write_graph(mapped, places), vendor)
+    configuration = Configuration(chip.name, write_graph(mapped), vendor)
     validate(configuration.as_json(), chip)
     return configuration
 

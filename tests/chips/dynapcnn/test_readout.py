@@ -21,10 +21,10 @@ def network(classes=3):
     return nj.Sequential(
         (1, 4, 4),
         conv=nj.Conv2d(1, 2, 3, key=a),
-        spikes=nj.IAF(v_min=-1.0),
+        spikes=nj.IAF(threshold=0.2, v_min=-1.0),
         flat=nj.Flatten(),
         out=nj.Linear(8, classes, bias=True, key=b),
-        digits=nj.IAF(gain=gain, max_spikes=None),
+        digits=nj.IAF(threshold=0.2, gain=gain, max_spikes=None),
     )
 
 

@@ -1,5 +1,7 @@
 """Mapped networks that are built directly out of cores, without a mapping."""
 
+import functools
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -29,6 +31,7 @@ def core(rng, features, channels, kernel=3, *, bias=False, threshold=50, v_min=-
     )
 
 
+@functools.cache
 def camera_graph(device="speck2fmodule"):
     """A camera, a branch with two poolings, a concatenation, and two outputs."""
     rng = np.random.default_rng(0)
