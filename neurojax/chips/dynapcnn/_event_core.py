@@ -81,7 +81,7 @@ class EventCore:
         self._bias = jnp.asarray(held.bias, jnp.int32) if self.leaks else None
         self._patch = self.y.patch, self.x.patch, self.features
         self._weight = jnp.asarray(held.weight.transpose(1, 2, 3, 0), jnp.int32)
-        self._bounds = held.threshold, held.v_min
+        self.threshold, self.v_min = held.threshold, held.v_min
         self._zero, self._overflow = core.reset == "zero", core.overflow
 
     @property
@@ -118,7 +118,8 @@ class EventCore:
                 ticks[-1] if last else 0,
                 self._weight,
                 self._bias,
-                *self._bounds,
+                self.threshold,
+                self.v_min,
                 y=self.y,
                 x=self.x,
                 zero=self._zero,
@@ -155,25 +156,26 @@ def _run(
     overflow: str | None,
 ) -> tuple[Int[Array, "h w f"], Bool[Array, "n py px f"], Int[Array, ""]]:
     """Membranes after `count` events, the neurons of each event's patch that fired, overflows."""
+    # Without an upper end membranes may grow: 29 bits of them are kept.
     patch = (y.patch, x.patch, weight.shape[-1])
 
-    def upper_end(v):
+    def upper_end(v: Array) -> Array:
         if overflow == "saturate":
             return jnp.minimum(v, TOP)
         return jnp.where(v > TOP, v - (1 << STATE_BITS), v) if overflow == "wrap" else v
 
-    def tick(_, carry):
+    def tick(_: Any, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         v, above = carry
-        v = v + bias
+        v = v + (0 if bias is None else bias)
         above = above + jnp.sum(v > TOP)
         return jnp.maximum(upper_end(v), v_min), above
 
-    def kernel_places(axis, at):
+    def kernel_places(axis: Axis, at: Array) -> tuple[Array, Array]:
         """First neuron, and for each neuron of the patch the place in the kernel."""
         first = axis.first(at)
         return first, at + axis.padding - (first + jnp.arange(axis.patch)) * axis.stride
 
-    def event(i, carry):
+    def event(i: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         v, above, trace = carry
         if ticks is not None:
             v, above = lax.fori_loop(0, ticks[i], tick, (v, above))

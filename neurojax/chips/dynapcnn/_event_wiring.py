@@ -110,14 +110,15 @@ def as_map(shape: Shape) -> Shape:
 
 def check_events(events: np.ndarray, shape: Shape, start: int) -> np.ndarray:
     """A stream for an input of this shape, from a time on."""
-    missing = set(COLUMNS) - set(getattr(events, "dtype", np.dtype(int)).names or ())
+    given = getattr(events, "dtype", np.dtype(int)).names or ()
+    missing = [name for name in COLUMNS if name not in given]
     if missing:
         raise ValueError(
-            f"simulate_events: events have no column {sorted(missing)[0]!r}; use make_events, "
+            f"simulate_events: events have no column {missing[0]!r}; use make_events, "
             "raster_to_events or xytp_to_events"
         )
     stream = np.zeros(len(events), EVENT)
-    for name in set(EVENT.names or ()) & set(events.dtype.names):
+    for name in COLUMNS:
         stream[name] = events[name]
     for name, size in zip(("feature", "y", "x"), as_map(shape), strict=True):
         outside = (stream[name] < 0) | (stream[name] >= size)

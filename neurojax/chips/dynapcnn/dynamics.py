@@ -88,7 +88,7 @@ class Core(Layer):
             threshold, as in sinabs.
         flat: The output is `(f,)` instead of `(f, 1, 1)`: the core holds a Linear layer.
         overflow: What a membrane above 32767 does: None, stay there, as in sinabs; `"saturate"` at
-            32767; or `"wrap"`, go round to v - 65536.
+            32767, where no gradient passes; or `"wrap"`, go round to v - 65536, with derivative 1.
         count_overflow: Count such sums in the state, for each neuron (`"core.overflowed"`).
         leak_every: Time steps of a tick of the slow clock, on which the bias acts. None: the bias
             is a part of every step's sum, as in sinabs.

@@ -29,14 +29,14 @@ the lower bound cuts every partial sum, not only the last.
 
 References:
     SynSense, "Speck Dev Kit Datasheet" and sinabs documentation, FAQ (one spike an event, slow
-    clock, decimator); P. Diehl et al., "Fast-classifying, high-accuracy spiking deep networks
-    through weight and threshold balancing", IJCNN 2015 (neurons that subtract count their input).
+    clock, decimator); B. Bond and L. Levine, "Abelian networks I", SIAM J. Discrete Math. 30, 2016
+    (networks in which the order of events has no effect).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -108,8 +108,8 @@ def simulate_events(
             of its cores belong to time steps, and have no effect.
         events: A stream as of `make_events` or `raster_to_events`, in order of time, with the
             coordinates of the network's input; `layer` is not looked at.
-        leak_hz: Ticks of the slow clock a second, from time 0. Needed if a core has a bias; 0 for
-            a clock that stands.
+        leak_hz: Ticks of the slow clock a second, the k-th at k / leak_hz, before the events of
+            that time. Needed if a core has a bias; 0 for a clock that stands.
         decimate: For cores by name, n: only every n-th spike goes to destinations and outputs.
         duration: Length of the run in microseconds from time 0, for the ticks after the last event
             and for rates. Default: up to the last event.
@@ -125,11 +125,10 @@ def simulate_events(
         >>> core = dynapcnn.Core(jnp.full((1, 1, 1, 1), 25.0), threshold=10)
         >>> net = nj.Sequential((1, 4, 4), core=core, pool=nj.SumPool2d(2))
         >>> run = dynapcnn.simulate_events(net, dynapcnn.make_events(x=[3, 3], y=0, t=[5, 9]))
-        >>> run.outputs["pool"]["x"].tolist(), run.membranes["core"].max()
-        ([1, 1], 30)
+        >>> run.outputs["pool"]["x"].tolist(), run.membranes["core"][0, 0].tolist()
+        ([1, 1], [0, 0, 0, 30])
     """
     network = mapped.network if isinstance(mapped, MappedNetwork) else mapped
-    cores = {name: _event_core(network, name) for name in cores_of(network)}
     if len(network.inputs) != 1:
         raise ValueError(
             f"simulate_events: the network has {len(network.inputs)} inputs; events go to one"
@@ -142,12 +141,27 @@ def simulate_events(
             f"simulate_events: duration={duration} us, but the run or its last event is at "
             f"{events['t'].max(initial=start.time)} us; use at least that"
         )
-    _check_options(cores, leak_hz, decimate or {})
-    _warn_of_bounds(network, list(cores))
-    numbers = {name: i for i, name in enumerate(cores)}
+    numbers = {name: i for i, name in enumerate(cores_of(network))}
     if isinstance(mapped, MappedNetwork):
-        numbers |= {origin.name: origin.core for origin in mapped.origins}
+        numbers = {origin.name: origin.core for origin in mapped.origins}
+    # An event needs the one before it, which leaves an accelerator nothing to do at once.
+    with jax.default_device(_cpu()):
+        cores = {name: _event_core(network, name) for name in cores_of(network)}
+        _check_options(cores, leak_hz, decimate or {})
+        _warn_of_bounds(cores)
+        return _run(network, cores, numbers, events, start, stop, leak_hz or 0, decimate or {})
 
+
+def _run(
+    network: Network,
+    cores: Mapping[str, EventCore],
+    numbers: Mapping[str, int],
+    events: np.ndarray,
+    start: EventState,
+    stop: int,
+    leak_hz: float,
+    decimate: Mapping[str, int],
+) -> EventRun:
     wiring = Wiring(network)
     sent = wiring.entering(events)
     end = EventState(stop, {}, {})
@@ -157,9 +171,7 @@ def simulate_events(
         stream, order = wiring.into(name, sent)
         times = np.concatenate([[start.time], stream["t"], [stop]])
         v = start.v.get(name, np.zeros(core.map_shape, np.int64))
-        # One event needs the one before it: nothing for an accelerator to do at once.
-        with jax.default_device(jax.local_devices(backend="cpu")[0]):
-            found = core.run(v, stream, np.diff(_ticks(times, leak_hz or 0)))
+        found = core.run(v, stream, np.diff(_ticks(times, leak_hz)))
         spikes = stream[found.cause]
         spikes["feature"], spikes["y"], spikes["x"] = found.feature, found.y, found.x
         spikes["layer"] = numbers[name]
@@ -167,13 +179,20 @@ def simulate_events(
         run.arrived[name], run.overflowed[name] = len(stream), found.overflowed
         run.synops[name] = core.updates(stream)
         passing = np.ones(len(spikes), bool)
-        if decimate and name in decimate:
+        if name in decimate:
             waiting = start.waiting.get(name, 0)
             passing = (waiting + 1 + np.arange(len(spikes))) % decimate[name] == 0
             end.waiting[name] = (waiting + len(spikes)) % decimate[name]
         sent[name] = wiring.spikes(spikes, order[found.cause], passing)
     run.outputs.update({name: wiring.out_of(name, sent) for name in network.outputs})
     return run
+
+
+def _cpu() -> jax.Device | None:
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS leaves it out: then wherever JAX computes
+        return None
 
 
 def _event_core(network: Network, name: str) -> EventCore:
@@ -209,8 +228,8 @@ def _check_options(
             )
 
 
-def _warn_of_bounds(network: Network, cores: Sequence[str]) -> None:
-    low = [n for n in cores if network[n].integers().v_min > LAST_THRESHOLD_LOW]
+def _warn_of_bounds(cores: Mapping[str, EventCore]) -> None:
+    low = [name for name, core in cores.items() if core.v_min > LAST_THRESHOLD_LOW]
     if low:
         warnings.warn(
             f"simulate_events: cores {', '.join(map(repr, low))} have a lower bound above "

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import neurojax as nj
+from neurojax.chips import dynapcnn
 from neurojax.chips.dynapcnn import (
     DVS,
     Core,
@@ -152,7 +153,7 @@ def test_equal_to_the_oracle(graph, leaks, seed):
     check(run, chip)
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(st.integers(0, 2**32 - 1))
 def test_any_kernel_stride_and_padding(seed):
     rng = np.random.default_rng(seed)
@@ -332,6 +333,19 @@ def test_the_cameras_block_is_that_of_time_steps(options):
     found = events_to_raster(run.streams["camera"], shape=shape, steps=4)
     np.testing.assert_array_equal(found, expected)
     assert run.arrived["a"] == expected.sum()
+
+
+def test_of_a_mapped_network_streams_have_the_numbers_of_cores():
+    rng = np.random.default_rng(7)
+    conv = lambda *shape: nj.Conv2d.from_weights(np.float32(rng.normal(size=shape)))  # noqa: E731
+    network = nj.Sequential(
+        (2, 8, 8), a=conv(4, 2, 3, 3), first=nj.IAF(), b=conv(900, 4, 3, 3), second=nj.IAF()
+    )
+    mapped = dynapcnn.map(network)
+    run = simulate_events(mapped, stream_of(random_events(rng, (2, 8, 8), 50)))
+    for origin in mapped.origins:
+        assert set(run.streams[origin.name]["layer"]) == {origin.core}
+    assert mapped.origins[1].core != 1
 
 
 # Refusals
