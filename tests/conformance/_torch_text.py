@@ -15,17 +15,20 @@ class Module(NamedTuple):
     children: tuple["Module", ...]
 
 
-_HEAD = re.compile(r"\s*(?:\((\w+)\):\s*)?(\w+)\(")
+# Equal modules of a ModuleList are printed once: "(0-1): 2 x Conv2d(...)".
+_HEAD = re.compile(r"\s*(?:\((\w+)(?:-(\d+))?\):\s*(?:\d+ x )?)?(\w+)\(")
+_CHILD = re.compile(r"\s*\(\w+(?:-\d+)?\): ")
 _TENSOR = re.compile(r"Parameter containing:\s*tensor\((.*)\)$", re.DOTALL)
 
 
 def parse(text: str) -> Module:
     """The tree of modules that a text shows."""
-    module, _ = _module(text, 0)
+    (module, *_), _ = _modules(text, 0)
     return module
 
 
-def _module(text: str, start: int) -> tuple[Module, int]:
+def _modules(text: str, start: int) -> tuple[list[Module], int]:
+    """The module that begins at `start`, once for each of its names, and where it ends."""
     head = _HEAD.match(text, start)
     if head is None:
         raise ValueError(f"no module at {text[start : start + 40]!r}")
@@ -34,11 +37,11 @@ def _module(text: str, start: int) -> tuple[Module, int]:
     args: list[Any] = []
     options: dict[str, Any] = {}
     children = []
-    if re.match(r"\s*\(\w+\): ", body):
+    if _CHILD.match(body):
         at = head.end()
         while at < end and _HEAD.match(text, at):
-            child, at = _module(text, at)
-            children.append(child)
+            same, at = _modules(text, at)
+            children += same
     else:
         for part in _split(body):
             key, equals, value = part.partition("=")
@@ -46,8 +49,10 @@ def _module(text: str, start: int) -> tuple[Module, int]:
                 options[key.strip()] = _value(value)
             else:
                 args.append(_value(part))
-    name = head.group(1) or ""
-    return Module(name, head.group(2), tuple(args), options, tuple(children)), end + 1
+    first, last = head.group(1) or "", head.group(2)
+    names = [first] if last is None else [str(i) for i in range(int(first), int(last) + 1)]
+    made = Module(first, head.group(3), tuple(args), options, tuple(children))
+    return [made._replace(name=name) for name in names], end + 1
 
 
 def _closing(text: str, start: int) -> int:
