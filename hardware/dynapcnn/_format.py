@@ -19,6 +19,7 @@ from neurojax.hardware.dynapcnn._rules import (
     POSITIVE,
     TEXT,
     TRUTH,
+    AnyRule,
     Each,
     Fields,
     Kinds,
@@ -184,7 +185,7 @@ def _dvs_rules(chip: ChipSpec) -> Fields:
         "enable": TRUTH,
         "feature_shift": Optional(integer(0, chip.max_features)),
     }
-    fields = {
+    fields: dict[str, AnyRule] = {
         "merge": TRUTH,
         "mirror": {"x": TRUTH, "y": TRUTH},
         "mirror_diagonal": TRUTH,

@@ -33,7 +33,7 @@ class Each(NamedTuple):
     """A list with a rule for its entries, and perhaps for their number."""
 
     rule: AnyRule
-    count: int | None = None
+    number: int | None = None  # of entries
 
 
 class Named(NamedTuple):
@@ -57,7 +57,7 @@ class Tensor(NamedTuple):
 
 
 Fields = Mapping[str, Any]
-AnyRule = Rule | OrEmpty | Each | Named | Kinds | Tensor | Fields
+AnyRule = Rule | OrEmpty | Each | Named | Kinds | Tensor | Fields  # a field may be Optional
 
 
 def integer(low: int, high: int) -> Rule:
@@ -171,8 +171,8 @@ def _check_list(
 ) -> None:
     if not isinstance(data, list):
         problems.append(f"{where} is {_short(data)}; it must be a list")
-    elif rule.count is not None and len(data) != rule.count:
-        problems.append(f"{where} has {len(data)} entries; it must be {rule.count}")
+    elif rule.number is not None and len(data) != rule.number:
+        problems.append(f"{where} has {len(data)} entries; it must be {rule.number}")
     else:
         for i, entry in enumerate(data):
             check(entry, rule.rule, f"{where}[{i}]", problems, labels)
@@ -205,7 +205,7 @@ def schema_of(rule: AnyRule) -> dict[str, Any]:
     if isinstance(rule, Rule):
         return dict(rule.schema)
     if isinstance(rule, Each):
-        return dict(list_of(Rule("", lambda v: True, schema_of(rule.rule)), rule.count).schema)
+        return dict(list_of(Rule("", lambda v: True, schema_of(rule.rule)), rule.number).schema)
     if isinstance(rule, Tensor):
         leaf = TRUTH if rule.low is None else integer(rule.low, rule.high)
         schema = dict(leaf.schema)
