@@ -140,7 +140,7 @@ class DynapcnnNetwork:
         return {source: list(ends) for source, ends in ways.items() if source != "input"}
 
     @property
-    def exit_layer_ids(self) -> list[int]:
+    def exit_layer_ids(self) -> list[int | str]:
         """Numbers of the layers whose spikes are an output."""
         return [i for i, ends in self.layer_destination_map.items() if min(ends, default=0) < 0]
 

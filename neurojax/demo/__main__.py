@@ -6,6 +6,7 @@ import argparse
 import time
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import equinox as eqx
@@ -17,11 +18,12 @@ from rich.console import Console
 import neurojax as nj
 from neurojax._table import text_table
 from neurojax.chips import MappedNetwork
-from neurojax.demo import _digits, _figures, _report
+from neurojax.demo import _camera, _digits, _figures, _report
 from neurojax.demo._chips import CHIPS, Chip
 from neurojax.demo._report import OnChip, Row
 
 TUNED = "fine-tuned"
+TASKS = {"pixels": _digits, "camera": _camera}
 
 console = Console(highlight=False)
 
@@ -29,6 +31,7 @@ console = Console(highlight=False)
 class Task(NamedTuple):
     """What every chip is given."""
 
+    kind: ModuleType  # of TASKS: how digits become spikes, and the network that reads them
     train: nj.datasets.Dataset
     test: nj.datasets.Dataset
     tune_epochs: int
@@ -43,19 +46,20 @@ def main(arguments: list[str] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     train_key, tune_key, test_key = jax.random.split(jax.random.key(options.seed), 3)
-    task = Task(*nj.datasets.digits(), options.tune_epochs, tune_key, test_key)
+    kind = TASKS[options.task]
+    task = Task(kind, *nj.datasets.digits(), options.tune_epochs, tune_key, test_key)
 
     console.print(f"[bold]Train[/bold] on {len(task.train)} handwritten digits, in real numbers")
-    network = _digits.network(train_key)
+    network = kind.network(train_key)
     console.print(str(network), style="dim", soft_wrap=True)
     fit = nj.train.fit(
         network,
         task.train,
         key=train_key,
         epochs=options.epochs,
-        batch_size=_digits.BATCH,
-        encode=_digits.encode,
-        optimiser=_digits.optimiser(5e-3, epochs=options.epochs, samples=len(task.train)),
+        batch_size=kind.BATCH,
+        encode=kind.encode,
+        optimiser=kind.optimiser(5e-3, epochs=options.epochs, samples=len(task.train)),
         progress=True,
     )
     rows = [_row("float", fit.network, 32, task)]
@@ -65,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         chip = CHIPS[name]
         mapped, tuned, history = _on_chip(chip, fit.network, task)
         late = chip.late(mapped)
-        spikes = _digits.encode(jnp.asarray(task.test.inputs), test_key, late)
+        spikes = kind.encode(jnp.asarray(task.test.inputs), test_key, late)
         file = chip.write(tuned, folder / name)
         replayed = _replay(chip, tuned, file, spikes)
         console.print(replayed, soft_wrap=True)
@@ -99,16 +103,16 @@ def _on_chip(
         task.train,
         key=task.tune_key,
         epochs=task.tune_epochs,
-        batch_size=_digits.BATCH,
-        encode=partial(_digits.encode, late=chip.late(mapped)),
-        optimiser=_digits.optimiser(chip.rate, epochs=task.tune_epochs, samples=len(task.train)),
+        batch_size=task.kind.BATCH,
+        encode=partial(task.kind.encode, late=chip.late(mapped)),
+        optimiser=task.kind.optimiser(chip.rate, epochs=task.tune_epochs, samples=len(task.train)),
         progress=True,
     )
     return mapped, mapped.with_network(fit.network), fit.history
 
 
 def _row(name: str, network: nj.Network, bits: int, task: Task, late: int = 0) -> Row:
-    encode = partial(_digits.encode, late=late)
+    encode = partial(task.kind.encode, late=late)
     result = nj.train.evaluate(network, task.test, encode=encode, key=task.test_key)
     weights = sum(x.size for x in jax.tree.leaves(network) if eqx.is_inexact_array(x))
     return Row(
@@ -116,7 +120,7 @@ def _row(name: str, network: nj.Network, bits: int, task: Task, late: int = 0) -
         result["accuracy"],
         f"{weights:,} x {bits} bit",
         weights * bits // 8,
-        {layer: count for layer, count in result["spikes"].items() if layer in _digits.NEURONS},
+        {layer: count for layer, count in result["spikes"].items() if layer in task.kind.NEURONS},
     )
 
 
@@ -141,6 +145,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder to write to")
+    parser.add_argument(
+        "--task",
+        choices=TASKS,
+        default="pixels",
+        help="what the network sees: the ink of each pixel as random spikes, or the events of a "
+        "camera that moves over the digit, as in N-MNIST",
+    )
     parser.add_argument(
         "--chips", nargs="+", choices=CHIPS, default=list(CHIPS), help="chips to map onto"
     )

@@ -10,7 +10,6 @@ from jaxtyping import Array, Float
 
 import neurojax as nj
 from neurojax.chips import MappedNetwork, cri, dynapcnn, loihi
-from neurojax.demo import _digits
 from neurojax.hardware import cri as cri_files, dynapcnn as dynapcnn_files, loihi as loihi_files
 
 Spikes = Float[Array, "time batch ..."]
@@ -55,7 +54,7 @@ def _write_loihi(mapped: MappedNetwork, path: Path) -> Path:
 
 
 def _replay_loihi(file: Path, spikes: Spikes) -> Spikes:
-    mapped = loihi_files.load(file, input_shape=_digits.INPUT)
+    mapped = loihi_files.load(file, input_shape=spikes.shape[2:])
     return nj.simulate(mapped.network, spikes).outputs
 
 

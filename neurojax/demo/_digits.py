@@ -18,6 +18,11 @@ WEIGHT_GAIN = 2.0  # larger first weights than for rate units: spikes are sparse
 
 
 def network(key: Key[Array, ""]) -> nj.Network:
+    """The network of this task."""
+    return build(key, INPUT)
+
+
+def build(key: Key[Array, ""], shape: tuple[int, int, int]) -> nj.Network:
     """Two convolutions and a dense layer of integrate-and-fire neurons.
 
     One spike a time step at most, and a reset to zero: what every digital chip can do. So the
@@ -28,16 +33,17 @@ def network(key: Key[Array, ""]) -> nj.Network:
     def neurons() -> nj.IAF:
         return nj.IAF(reset="zero", surrogate=Exponential())
 
+    features, height, width = shape
     net = nj.Sequential(
-        INPUT,
-        conv1=nj.Conv2d(1, 8, 3, padding=1, key=keys[0]),
+        shape,
+        conv1=nj.Conv2d(features, 8, 3, padding=1, key=keys[0]),
         spikes1=neurons(),
         pool1=nj.AvgPool2d(2),
         conv2=nj.Conv2d(8, 16, 3, padding=1, key=keys[1]),
         spikes2=neurons(),
         pool2=nj.AvgPool2d(2),
         flatten=nj.Flatten(),
-        dense=nj.Linear(64, 10, key=keys[2]),
+        dense=nj.Linear(16 * (height // 4) * (width // 4), 10, key=keys[2]),
         digit=neurons(),
     )
     return jax.tree.map(lambda weight: WEIGHT_GAIN * weight, net)

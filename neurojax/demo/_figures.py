@@ -53,7 +53,7 @@ def of_chip(
     name: str,
     history: nj.train.History,
     mapped: MappedNetwork,
-    sample: Float[Array, "time one 1 8 8"],
+    sample: Float[Array, "time one ..."],
     label: int,
 ) -> list[Picture]:
     """Fine-tuning, placement and one digit of the test set on a chip."""

@@ -243,7 +243,8 @@ def events_to_raster(
     if shape is None:
         if not len(stream):
             raise ValueError("events_to_raster: there is no event, so `shape` must be given")
-        shape = tuple(int(stream[name].max()) + 1 for name in ("feature", "y", "x"))
+        features, height, width = (int(stream[name].max()) + 1 for name in ("feature", "y", "x"))
+        shape = (features, height, width)
     if isinstance(start, str):
         if start != "first":
             raise ValueError(f"events_to_raster: start={start!r} must be 'first' or microseconds")
