@@ -1,11 +1,13 @@
 """The core against an int64 oracle, and its derivatives."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 import neurojax as nj
 from neurojax.chips.dynapcnn import Core, InSteps
@@ -45,6 +47,7 @@ def cores(draw):
     return weight, bias, options, x
 
 
+@settings(max_examples=12)
 @given(cores(), st.sampled_from([1, 2, 4]))
 def test_equal_to_the_integer_oracle(case, pool):
     weight, bias, options, x = case
@@ -128,9 +131,10 @@ def test_gradient_of_one_neuron_by_hand():
     np.testing.assert_allclose(dt, ds1_dt + s2 * (dv2_dt - 1), rtol=1e-5)
 
 
-@pytest.mark.parametrize("max_spikes", [1, None, 3])
-@pytest.mark.parametrize("reset", ["subtract", "zero"])
-def test_derivatives_are_those_of_the_neurons_of_the_library(max_spikes, reset):
+@pytest.mark.parametrize(
+    ("reset", "max_spikes"), [("subtract", 1), ("subtract", None), ("zero", 3), ("zero", 1)]
+)
+def test_derivatives_are_those_of_the_neurons_of_the_library(reset, max_spikes):
     """Integers in an ordinary network give the same run and the same gradients as a core."""
     rng = np.random.default_rng(3)
     weight = rng.integers(-40, 90, (3, 2, 3, 3)).astype(np.float32)
@@ -155,6 +159,22 @@ def test_derivatives_are_those_of_the_neurons_of_the_library(max_spikes, reset):
     np.testing.assert_allclose(
         ours["spikes"].threshold, theirs["spikes"].threshold, rtol=2e-4, atol=1e-7
     )
+
+
+@pytest.mark.parametrize(
+    ("overflow", "v", "slope"),
+    [(None, 38100, 300), ("saturate", 32767, 0), ("wrap", 38100 - 65536, 300)],
+)
+def test_gradient_at_the_upper_end(overflow, v, slope):
+    """300 events at once through a weight of 127."""
+
+    def membrane(w):
+        core = Core(w.reshape(1, 1, 1, 1), threshold=32767, overflow=overflow, detach_reset=True)
+        silent = dataclasses.replace(core, threshold=1e9)
+        state = silent.init((1, 1, 1))
+        return silent.step(state, jnp.full((1, 1, 1), 300.0))[0].v.sum()
+
+    assert jax.value_and_grad(membrane)(jnp.float32(127)) == (v, slope)
 
 
 def test_only_float32_is_accepted():
