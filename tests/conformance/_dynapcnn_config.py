@@ -30,6 +30,9 @@ KILL_BITS = (
 )
 
 
+ORDER = "which of two destinations comes first is left to chance, and makes no difference"
+
+
 def run(path: Path) -> Iterator[Result]:
     """`config_<version>_<device>.json.gz`, for the networks of `networks_<version>`."""
     group = path.name.removesuffix(".json.gz")
@@ -90,9 +93,21 @@ def _configuration(
         theirs = _as_version_3(theirs)
         told.append(SINABS_2)
         told += [KILL_BITS] * chip.kill_bits
+    if _sorted_destinations(theirs) != theirs or _sorted_destinations(ours) != ours:
+        ours, theirs = _sorted_destinations(ours), _sorted_destinations(theirs)
+        told.append(ORDER)
     difference = first_difference(ours, theirs)
     expectation = "; ".join(filter(None, told))
     yield Result(group, name, not difference, float(bool(difference)), difference, expectation)
+
+
+def _sorted_destinations(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with the destinations of each core in the order of their numbers."""
+    config = json.loads(json.dumps(config))
+    for part in [*config["cnn_layers"], config["dvs_layer"]]:
+        if "destinations" in part:
+            part["destinations"].sort(key=lambda there: there.get("layer", 99))
+    return config
 
 
 def _as_version_3(config: dict[str, Any]) -> dict[str, Any]:

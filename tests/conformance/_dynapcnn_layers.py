@@ -1,5 +1,6 @@
 """One printed module of torch or sinabs as a layer of ours."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -114,22 +115,25 @@ def _neurons(
     }
 
 
-def camera_of(module: Module, features: int, written: dict[str, Any]) -> DVS:
+def camera_of(module: Module, in_shape: Sequence[int], written: Mapping[str, Any]) -> DVS:
     """The block of the camera from a printed DVSLayer.
 
     Args:
         module: The printed module, which says nothing of flips and polarities.
-        features: Features of the network's input.
+        in_shape: Shape of the network's input.
         written: What sinabs wrote of it into a configuration, which says the rest.
     """
     parts = {child.name: child for child in module.children}
-    pool = parts["pool_layer"].options["kernel_size"]
-    crop = parts["crop_layer"].args if parts["crop_layer"].args else None
+    pool = np.broadcast_to(parts["pool_layer"].options["kernel_size"], 2).tolist()
+    height, width = (size // n for size, n in zip(in_shape[1:], pool, strict=True))
+    crop = parts["crop_layer"].args or None
+    if crop == ((0, height), (0, width)):  # printed where nothing is cut, too
+        crop = None
     mirror = written.get("mirror", {"x": False, "y": False})
     return DVS(
         pool=pool,
         crop=crop,
-        merge_polarities=features == 1,
+        merge_polarities=in_shape[0] == 1,
         flip_x=mirror["x"],
         flip_y=mirror["y"],
         swap_xy=written.get("mirror_diagonal", False),

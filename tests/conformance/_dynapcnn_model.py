@@ -177,16 +177,14 @@ def _front(text: _Text, arrays: Arrays) -> Iterator[tuple[str, nj.Layer]]:
 
 def _camera(text: _Text, module: Module, arrays: Arrays) -> DVS:
     """The camera's block. Its flips are in a configuration, or found in the recorded events."""
-    entry, features = text.entry, text.entry["input_shape"][0]
+    entry, shape = text.entry, text.entry["input_shape"]
     if text.written:
-        return camera_of(module, features, dict(text.written))
+        return camera_of(module, shape, text.written)
     name = entry["name"]
     seen = [key for key in arrays if key.startswith(f"{name}/out2/layerdvs_dest")]
     for flips in itertools.product((False, True), repeat=3):
         x, y, diagonal = flips
-        block = camera_of(
-            module, features, {"mirror": {"x": x, "y": y}, "mirror_diagonal": diagonal}
-        )
+        block = camera_of(module, shape, {"mirror": {"x": x, "y": y}, "mirror_diagonal": diagonal})
         if not seen:
             break
         frames = zip(arrays[f"{name}/x"].astype(np.float32), arrays[seen[0]], strict=True)
