@@ -69,7 +69,8 @@ class CRI_Converter:
             out. -1: the last one.
         input_shape: Of one sample in one step, where the converted part begins.
         v_threshold: hs_api's argument; thresholds are those of the model's neurons.
-        embed_dim: hs_api's argument, of transformers; it is kept as an attribute.
+        embed_dim: hs_api's argument, of transformers, whose shapes the model says; it is kept as an
+            attribute.
         backend: "spikingjelly" or "snntorch"; modules are known by themselves.
         dvs: Whether inputs have a time axis: `[batch, time, ...]`.
         converted_model_pth: Folder for `save_model`.
@@ -141,7 +142,7 @@ class CRI_Converter:
         self.layer_index = self.axon_offset = self.neuron_offset = self.bias_start_idx = 0
         self.total_axonSyn = self.total_neuronSyn = self.max_fan = 0
         self.curr_input: Any = None
-        self.q = self.k = self.v = None
+        self.q = self.k = self.v = None  # hs_api's; each product takes its factors from the model
         self.mapped: MappedNetwork | None = None
         self._network: CRINetwork | None = None
         self._biases: tuple[Block, ...] = ()
@@ -169,8 +170,8 @@ class CRI_Converter:
             self.layer_index = len(models.leaves(model))
         network, scale = self._on_grid(fold_batch_norm(network))
         self.mapped = map_network(network, scale=scale, sums="unlimited")
-        self._network = describe_network(self.mapped, compat=self.compat)
         unrolled = unroll(self.mapped)
+        self._network = describe_network(self.mapped, compat=self.compat, unrolled=unrolled)
         self.axon_dict = self._network.axons
         self.neuron_dict = self._network.connections
         self.output_neurons = list(self._network.outputs)
@@ -222,7 +223,15 @@ class CRI_Converter:
         Args:
             x: Tensor or array `[batch, *input_shape]`, or `[batch, time, *input_shape]` with
                 `dvs=True`; what is not 0 is a spike (see `encoding`).
+
+        Raises:
+            ValueError: Nothing is converted yet; or x has another shape, or values beyond 0..1.
         """
+        if self._network is None and self.compat is None:
+            raise ValueError(
+                "CRI_Converter: inputs include the axons of the biases, which are not known yet; "
+                "call layer_converter(model) before input_converter(x)"
+            )
         spikes = encoded(
             x,
             self.input_shape,
@@ -321,12 +330,8 @@ class CRI_Converter:
                 f"run_CRI_hw: hardwareNetwork is a {type(hardwareNetwork).__name__}; pass "
                 "neurojax.hardware.cri.configure(network)"
             )
-        index = {key: i for i, key in enumerate(hardwareNetwork.axon_keys)}
-        samples = [self._with_flush(sample) for sample in inputList]
-        active = np.zeros((len(samples[0]), len(samples), len(index)), bool)
-        for b, sample in enumerate(samples):
-            for t, axons in enumerate(sample):
-                active[t, b, [index[key] for key in axons]] = True
+        samples = [hardwareNetwork.events(self._with_flush(sample)) for sample in inputList]
+        active = np.stack(samples, axis=1)
         seen = device.run(hardwareNetwork, active, membranes=outputPotential)
         counted = self._counted(len(inputList[0]))
         where = {key: i for i, key in enumerate(hardwareNetwork.output_keys)}

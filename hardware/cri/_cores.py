@@ -12,13 +12,13 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from itertools import chain
-from typing import Any, NamedTuple
+from collections.abc import Hashable
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
+from neurojax.chips.cri import CRINetwork, Rows
 from neurojax.chips.cri.models import NeuronModel
 from neurojax.hardware.cri.words import MODEL_PADDING
 
@@ -64,8 +64,8 @@ class Core(NamedTuple):
     relayed: Int[np.ndarray, " n"]  # ... and of those with targets on other cores
 
 
-def tables(network: Any) -> Tables:
-    """The arrays of a `neurojax.chips.cri.CRINetwork`."""
+def tables(network: CRINetwork) -> Tables:
+    """The arrays of a network."""
     neurons = tuple(network.connections)
     index = {key: number for number, key in enumerate(neurons)}
     models: dict[NeuronModel, int] = {}
@@ -74,13 +74,13 @@ def tables(network: Any) -> Tables:
         np.int32,
         len(neurons),
     )
-    lists = [synapses for synapses, _ in network.connections.values()]
-    neuron_synapses, delayed = _synapses(lists, index)
+    axon_rows, neuron_rows = network.rows
+    delayed = 0 if neuron_rows.late is None else int(neuron_rows.late.sum())
     return Tables(
         axon_keys=tuple(network.axons),
         neuron_keys=neurons,
-        axons=_synapses(list(network.axons.values()), index)[0],
-        neurons=neuron_synapses,
+        axons=_synapses(axon_rows.part(late=False)),
+        neurons=_synapses(neuron_rows.part(late=False)),
         models=tuple(models),
         model=model,
         outputs=np.array(sorted({index[key] for key in network.outputs}), np.int64),
@@ -88,17 +88,9 @@ def tables(network: Any) -> Tables:
     )
 
 
-def _synapses(lists: list[Any], index: Mapping[Hashable, int]) -> tuple[Synapses, int]:
-    """Those that are not delayed, and the number of the others."""
-    lengths = np.fromiter(map(len, lists), np.int64, len(lists))
-    entries = list(chain.from_iterable(lists))
-    every = Synapses(
-        source=np.repeat(np.arange(len(lists)), lengths),
-        target=np.fromiter((index[entry[0]] for entry in entries), np.int64, len(entries)),
-        weight=np.fromiter((entry[1] for entry in entries), np.int64, len(entries)),
-    )
-    plain = np.fromiter((len(entry) == 2 for entry in entries), bool, len(entries))
-    return every.take(plain), int(np.count_nonzero(~plain))
+def _synapses(rows: Rows) -> Synapses:
+    columns = (rows.sources(), rows.targets, rows.weights)
+    return Synapses(*(column.astype(np.int64) for column in columns))
 
 
 def on_cores(network: Tables, core: Int[np.ndarray, " neurons"]) -> list[Core]:

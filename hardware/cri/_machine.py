@@ -64,16 +64,21 @@ class Core:
             soft_reset=self.parameters.soft_reset.astype(bool)
         )
         self.options, self.noise = options, noise
+        p = self.parameters
+        self.real = self.neurons >= 0
+        self.numbers = self.neurons[self.real]
+        self.clears = p.model == _ANN
+        self.leaks = (p.model == _LIF) & ((p.leak < LEAKS[1]) | options["leak_bias"])
+        self.noisy = (p.model == _LIF) & (p.shift > OFF["hardware"])
         self.v = np.zeros((samples, len(core.neurons)), np.int64)
         self.waiting = np.zeros_like(self.v)
 
     def fire(self) -> Bool[np.ndarray, "samples neurons"]:
         """Phase 0."""
         p = self.parameters
-        spikes = (self.v > p.threshold) & (self.waiting == 0) & (self.neurons >= 0)
-        leaking = (p.model == _LIF) & ((p.leak < LEAKS[1]) | self.options["leak_bias"])
-        kept = self.v - np.where(leaking, self.v >> p.leak, 0) + self._noise()
-        kept = np.where(p.model == _ANN, 0, kept)
+        spikes = (self.v > p.threshold) & (self.waiting == 0) & self.real
+        kept = self.v - np.where(self.leaks, self.v >> p.leak, 0) + self._noise()
+        kept = np.where(self.clears, 0, kept)
         reset = np.where(p.soft_reset, self.v - p.threshold, 0)
         self.waiting = np.where(spikes, p.refractory, np.maximum(self.waiting - 1, 0))
         self.v = np.where(spikes, reset, kept)
@@ -81,8 +86,7 @@ class Core:
 
     def _noise(self) -> Any:
         p = self.parameters
-        active = (p.model == _LIF) & (p.shift > OFF["hardware"])
-        if self.noise is None or not active.any():
+        if self.noise is None or not self.noisy.any():
             return 0
         word = self.noise.integers(0, 1 << 16, self.v.shape)
         magnitude = (2 * word + 1) & 0xFFFF
@@ -92,7 +96,7 @@ class Core:
         )
         if self.options["overflow"] == "saturate":
             shifted = np.minimum(shifted, (1 << (self.options["bits"] - 1)) - 1)
-        return np.where(active, np.where(word >> 15 == 1, -shifted, shifted), 0)
+        return np.where(self.noisy, np.where(word >> 15 == 1, -shifted, shifted), 0)
 
     def integrate(
         self, events: Bool[np.ndarray, "samples axons"], spikes: Bool[np.ndarray, "samples neurons"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from neurojax.chips.cri._validate import Finding
+from neurojax.chips.cri import Finding
 from neurojax.chips.cri.models import NeuronModel
 from neurojax.chips.cri.spec import CRISpec
 from neurojax.hardware.cri import words

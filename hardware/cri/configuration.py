@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from neurojax.chips import MappedNetwork, Report
-from neurojax.chips.cri._json_format import decode_key, encode_key
-from neurojax.chips.cri._validate import Finding, NetworkError
+from neurojax.chips.cri import Finding, NetworkError
 from neurojax.chips.cri.description import CRINetwork
+from neurojax.chips.cri.json_format import decode_key, encode_key
 from neurojax.chips.cri.models import NeuronModel
 from neurojax.chips.cri.neuron import BITS
 from neurojax.chips.cri.spec import MEMBRANE_BITS, CRISpec, spec
@@ -246,7 +246,7 @@ def configure(
 def _options(network: CRINetwork) -> tuple[dict[str, Any], list[Finding]]:
     """How the network is computed, and what of it the machine can't."""
     neuron = network.neuron()
-    given = sorted(network._options.keys() & OF_MODELS)
+    given = sorted(network.options.keys() & OF_MODELS)
     findings = [
         Finding(
             "network",

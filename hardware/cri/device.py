@@ -95,16 +95,14 @@ class SimulatedDevice:
             fired = [core.fire() for core in cores]
             every = np.zeros((batch, count), bool)
             for core, part in zip(cores, fired, strict=True):
-                real = core.neurons >= 0
-                every[:, core.neurons[real]] = part[:, real]
+                every[:, core.numbers] = part[:, core.real]
             for core, part in zip(cores, fired, strict=True):
                 events = np.concatenate(
                     [active[step][:, core.axons], every[:, core.relays]], axis=1
                 )
                 rows[step] += core.integrate(events, part)
                 if v is not None:
-                    real = core.neurons >= 0
-                    v[step][:, core.neurons[real]] = core.v[:, real]
+                    v[step][:, core.numbers] = core.v[:, core.real]
             spikes[step] = every[:, configuration.outputs]
         return Observables(spikes, v, rows, None)
 

@@ -179,6 +179,12 @@ def test_other_chips_refuse_products():
             chip.map(network)
 
 
+def test_hs_api_has_no_attention_to_compare_with():
+    module = attention(np.random.default_rng(0))
+    with pytest.raises(ValueError, match="no version of hs_api converts"):
+        converted(module, (TOKENS, DIM), 4, compat="main")
+
+
 class Odd(nn.Module):
     def __init__(self, forward):
         super().__init__()

@@ -379,11 +379,17 @@ def test_flush_of_short_inputs():
 
 def test_encodings():
     values = np.array([[0.0, 0.25, 1.0, 0.75]])
-    make = lambda **options: CRI_Converter(4, 0, 0, (4,), **options)  # noqa: E731
+    model = torch.nn.Sequential(linear(np.ones((1, 4))), if_node(1.0))
+
+    def make(steps=4, **options):
+        converter = CRI_Converter(steps, 0, 0, (4,), **options)
+        converter.layer_converter(model)
+        return converter
+
     assert make().input_converter(values) == [[["a1", "a2", "a3"]] * 4]
     latency = make(encoding="latency").input_converter(torch.tensor(values))
     assert latency == [[["a2"], ["a3"], ["a1"], []]]
-    many = CRI_Converter(2000, 0, 0, (4,), encoding="rate", key=jax.random.key(0))
+    many = make(2000, encoding="rate", key=jax.random.key(0))
     drawn = many.input_converter(values)[0]
     rates = [sum(f"a{i}" in step for step in drawn) / 2000 for i in range(4)]
     np.testing.assert_allclose(rates, values[0], atol=0.05)
@@ -442,3 +448,16 @@ def test_saved_model_is_the_network(tmp_path, recorded):
     converter.converted_model_pth = tmp_path / "model"
     converter.layer_converter(model_of("conv_mlp_bias", arrays, facts))
     assert CRINetwork.load(converter.save_model()) == converter.network
+
+
+def test_inputs_wait_for_the_biases_of_the_model():
+    """Without a model its bias axons are not known; hs_api leaves them out without a word."""
+    converter = CRI_Converter(4, 0, -1, (2,))
+    with pytest.raises(ValueError, match="call layer_converter"):
+        converter.input_converter(np.ones((1, 2)))
+    bias = np.array([2.0])
+    model = torch.nn.Sequential(linear(np.array([[3.0, 1.0]]), bias), if_node(6.0))
+    converter.layer_converter(model)
+    assert converter.input_converter(np.ones((1, 2))) == [[["a0", "a1", "a2"]] * 4]
+    peers = CRI_Converter(4, 0, -1, (2,), compat="main")
+    assert peers.input_converter(np.ones((1, 2, 1))) is not None

@@ -192,7 +192,7 @@ def _fits(shape: Shape, to: Shape) -> bool:
         return False
 
 
-def check_range(name: str, value: Any, legal: tuple[int, int]) -> None:
+def check_range(name: str, value: Any, legal: tuple[int, int], *, whose: str = "Neuron") -> None:
     """Raises if there is an integer outside of `legal`, ends included."""
     low, high = legal
     if value is None and name == "leak":
@@ -206,10 +206,10 @@ def check_range(name: str, value: Any, legal: tuple[int, int]) -> None:
         found, good = f"{value.min()}..{value.max()}", value.min() >= low and value.max() <= high
     else:
         raise TypeError(
-            f"Neuron: {name} is {value!r}; give an integer, or an array of integers, one a neuron"
+            f"{whose}: {name} is {value!r}; give an integer, or an array of integers, one a neuron"
         )
     if not good:
-        raise ValueError(f"Neuron: {name} is {found}; it must be an integer within {low}..{high}")
+        raise ValueError(f"{whose}: {name} is {found}; it must be an integer within {low}..{high}")
 
 
 def _check_threshold(theta: Any, bits: int) -> None:

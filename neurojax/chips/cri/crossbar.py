@@ -121,7 +121,7 @@ class Crossbar(Layer):
                 raise ValueError(
                     f"Crossbar: outputs are {low}..{high}, but there are {neurons} neurons"
                 )
-        _options.check_range("delay", self.delay, (0, LARGEST_DELAY))
+        _options.check_range("delay", self.delay, (0, LARGEST_DELAY), whose="Crossbar")
         if eqx.is_array(self.delay) and self.delay.shape != (neurons,):
             raise ValueError(
                 f"Crossbar: delay has shape {self.delay.shape}; it must be {(neurons,)}"

@@ -26,7 +26,7 @@ from jaxtyping import PRNGKeyArray
 from neurojax._files import written_whole
 from neurojax._graph import nearest
 from neurojax._network import Network, Sequential
-from neurojax.chips.cri import _json_format
+from neurojax.chips.cri import json_format
 from neurojax.chips.cri._tables import Rows
 from neurojax.chips.cri._validate import (
     WEIGHTS,
@@ -53,7 +53,8 @@ class CRINetwork:
         axons: The inputs, `{axon: [(neuron, weight), ...]}`.
         connections: The neurons, `{neuron: ([(neuron, weight), ...], model)}`; models are those of
             `neurojax.chips.cri.models`, or hs_api's own objects.
-        outputs: The neurons whose spikes are reported.
+        positional: The outputs; or, in hs_api's order, config and outputs, then perhaps target.
+        outputs: The neurons whose spikes are reported, by name.
         config: hs_api's argument, which has no meaning: the models say everything.
         target: hs_api's argument; None or "simpleSim".
         weights: "exact": anything but 16-bit integers is a fault. "saturate": cut to integers and
@@ -83,8 +84,8 @@ class CRINetwork:
         self,
         axons: Mapping[Any, Any],
         connections: Mapping[Any, Any],
-        outputs: Iterable[Key],
-        *,
+        *positional: Any,
+        outputs: Iterable[Key] | None = None,
         config: Mapping[str, Any] | None = None,
         target: str | None = None,
         weights: Literal["exact", "saturate"] = "exact",
@@ -92,6 +93,8 @@ class CRINetwork:
         key: PRNGKeyArray | None = None,
         **options: Any,
     ) -> None:
+        given = {"outputs": outputs, "config": config, "target": target}
+        outputs, config, target = _in_order(positional, given)
         if weights not in ("exact", "saturate"):
             raise ValueError(f"weights={weights!r} must be 'exact' or 'saturate'")
         if duplicates not in ("refuse", "last", "sum"):
@@ -250,6 +253,16 @@ class CRINetwork:
             raise ValueError(f"{many} from {pre!r} to {post!r}; one is needed")
         return synapses, numbers[0]
 
+    @property
+    def rows(self) -> tuple[Rows, Rows]:
+        """The synapses of the axons and those of the neurons, by index, in the lists' order."""
+        return self._axon_rows, self._neuron_rows
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options for all neurons, as they were given."""
+        return dict(self._options)
+
     # What computes it
 
     def events(self) -> EventEngine:
@@ -350,7 +363,7 @@ class CRINetwork:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; keys that are no strings keep their types."""
-        return _json_format.encode(self.axons, self.connections, self.outputs)
+        return json_format.encode(self.axons, self.connections, self.outputs)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], **options: Any) -> CRINetwork:
@@ -359,7 +372,7 @@ class CRINetwork:
         Raises:
             ValueError: The data have another form, or are no network.
         """
-        return cls(*_json_format.decode(data), **options)
+        return cls(*json_format.decode(data), **options)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a JSON file, whole or not at all."""
@@ -376,7 +389,27 @@ class CRINetwork:
             NetworkError: It can be read, but describes no network.
         """
         try:
-            found = _json_format.decode(json.loads(Path(path).read_text(encoding="utf-8")))
+            found = json_format.decode(json.loads(Path(path).read_text(encoding="utf-8")))
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from error
         return cls(*found, **options)
+
+
+def _in_order(
+    positional: tuple[Any, ...], given: Mapping[str, Any]
+) -> tuple[Iterable[Key], Mapping[str, Any] | None, str | None]:
+    """Outputs, config and target: `(outputs)`, or `(config, outputs, target)` as in hs_api."""
+    names = ("outputs",) if len(positional) == 1 else ("config", "outputs", "target")
+    if len(positional) == 1 and given["outputs"] is not None:
+        names = ("config",)
+    found = dict(given)
+    for name, value in zip(names, positional, strict=False):
+        if given[name] is not None:
+            raise TypeError(f"CRINetwork: {name} is given twice")
+        found[name] = value
+    if len(positional) > len(names) or found["outputs"] is None:
+        raise TypeError(
+            "CRINetwork takes axons, connections and outputs; or, as hs_api's CRI_network, axons, "
+            "connections, config and outputs"
+        )
+    return found["outputs"], found["config"], found["target"]

@@ -21,7 +21,7 @@ from neurojax._layer import Constant, Shape
 from neurojax._network import Network
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
 from neurojax.chips.cri import _wide
-from neurojax.chips.cri._links import BiasAxons
+from neurojax.chips.cri._links import BiasAxons, Pick
 from neurojax.chips.cri._matrices import bias_matrix, matrix_of, visits
 from neurojax.chips.cri.description import CRINetwork
 from neurojax.chips.cri.mapping import depths
@@ -114,7 +114,9 @@ def unroll(mapped: MappedNetwork) -> Unrolled:
     return Unrolled(axons[: len(inputs)], axons[len(inputs) :], populations, tuple(tables), outputs)
 
 
-def describe_network(mapped: MappedNetwork, *, compat: str | None = None) -> CRINetwork:
+def describe_network(
+    mapped: MappedNetwork, *, compat: str | None = None, unrolled: Unrolled | None = None
+) -> CRINetwork:
     """A mapped network as a `CRINetwork`: dictionaries of axons and neurons.
 
     Args:
@@ -123,6 +125,7 @@ def describe_network(mapped: MappedNetwork, *, compat: str | None = None) -> CRI
             the threshold of the next layer (for V >= theta), all of them leak 63 and shift 0, which
             its simulator takes for a drift and for noise; synapses of weight 0 are kept, keys come
             in the order in which kernels visit them.
+        unrolled: `unroll(mapped)`, if it is there already.
 
     Returns:
         The description. Activate the bias axons of a layer from its step on (`unroll(mapped)` has
@@ -130,6 +133,7 @@ def describe_network(mapped: MappedNetwork, *, compat: str | None = None) -> CRI
 
     Raises:
         MappingError: A synapse that pools have put together does not fit into 16 bits.
+        ValueError: `compat` is unknown, or hs_api has nothing like the network.
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
@@ -144,8 +148,14 @@ def describe_network(mapped: MappedNetwork, *, compat: str | None = None) -> CRI
     """
     if compat not in COMPATIBLE:
         raise ValueError(f"describe_network: compat is {compat!r}; it must be one of {COMPATIBLE}")
-    unrolled = unroll(mapped)
+    unrolled = unroll(mapped) if unrolled is None else unrolled
     network = mapped.network
+    products = [name for name in network.names if isinstance(network[name], Pick)]
+    if compat is not None and products:
+        raise ValueError(
+            f"describe_network: compat={compat!r} with a product of spikes ('{products[0]}'), "
+            "which no version of hs_api converts; leave compat out"
+        )
     names = {block.name: [f"a{i}" for i in block.numbers] for block in unrolled.axons}
     names |= {block.name: [str(i) for i in block.numbers] for block in unrolled.populations}
     order = {block.name: _by_window(block.shape) for block in unrolled.populations}

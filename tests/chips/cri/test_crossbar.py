@@ -305,7 +305,7 @@ def test_a_crossbar_can_be_trained():
     [
         ({"recurrent_weights": np.ones((2, 3))}, "leads to 3 neurons"),
         ({"outputs": [0, 3]}, "outputs are 0..3, but there are 3 neurons"),
-        ({"delay": 16, "delayed_weights": np.ones((3, 3))}, "delay is 16"),
+        ({"delay": 16, "delayed_weights": np.ones((3, 3))}, "Crossbar: delay is 16"),
         ({"delay": np.array([1, 2]), "delayed_weights": np.ones((3, 3))}, "delay has shape"),
         ({"neuron": Neuron(theta=[1, 2])}, "theta has shape"),
         ({"axon_weights": np.ones(3)}, "must be a matrix"),

@@ -434,3 +434,32 @@ def test_a_network_is_a_copy() -> None:
     network.write_synapse("in", "a", 5)
     assert axons == {"in": [("a", 1)]}
     assert "1 axons, 1 neurons, 1 synapses" in repr(network)
+
+
+def test_hs_apis_order_of_arguments() -> None:
+    axons, neurons = {"in": [("a", 3)]}, {"a": ([], LIF_neuron(2))}
+    config = {"neuron_type": "LI&F", "global_neuron_params": {"v_thr": 1}}
+    plain = CRINetwork(axons, neurons, ["a"])
+    assert plain == CRINetwork(axons, neurons, config, ["a"])
+    assert plain == CRINetwork(axons, neurons, None, ["a"], "simpleSim")
+    assert plain == CRINetwork(axons, neurons, config, outputs=["a"], target="simpleSim")
+    assert plain == CRINetwork(axons=axons, connections=neurons, config=config, outputs=["a"])
+    with pytest.raises(TypeError, match="config is given twice"):
+        CRINetwork(axons, neurons, config, ["a"], config=config)
+    for wrong in ((), (config, ["a"], None, False)):
+        with pytest.raises(TypeError, match="axons, connections, config and outputs"):
+            CRINetwork(axons, neurons, *wrong)
+    with pytest.raises(TypeError, match="its content has no effect"):
+        CRINetwork(axons, neurons, ["a"], config)
+
+
+def test_rows_are_the_lists() -> None:
+    lif = LIF_neuron(2)
+    neurons = {"a": ([("b", 3), ("a", -1)], lif), "b": ([], lif)}
+    network = CRINetwork({"in": [("b", 7)], "off": []}, neurons, ["b"], overflow="wrap")
+    axons, between = network.rows
+    assert axons.starts.tolist() == [0, 1, 1] and between.starts.tolist() == [0, 2, 2]
+    assert between.targets.tolist() == [1, 0] and between.weights.tolist() == [3, -1]
+    network.write_synapse("a", "a", 5)
+    assert network.rows[1].weights.tolist() == [3, 5]
+    assert network.options == {"overflow": "wrap"}

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from neurojax.chips.cri._validate import NetworkError
+from neurojax.chips.cri import NetworkError
 from neurojax.chips.cri.description import CRINetwork
 from neurojax.chips.cri.models import ANN_neuron, IF_neuron, LIF_neuron
 from neurojax.chips.cri.spec import spec
