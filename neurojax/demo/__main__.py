@@ -77,6 +77,8 @@ def main(arguments: list[str] | None = None) -> None:
             _row(chip.title, mapped.network, chip.bits, task, late),
             _row(f"{chip.title}, {TUNED}", tuned.network, chip.bits, task, late),
         ]
+        if chip.run_events is not None and kind is _camera:
+            rows.append(_event_row(chip, tuned, rows[-1], task, spikes))
         label = int(task.test.labels[0])
         drawn = _figures.of_chip(folder, name, history, tuned, spikes[:, :1], label)
         chips.append(OnChip(chip.title, file.name, replayed, str(tuned.report()), drawn))
@@ -121,6 +123,26 @@ def _row(name: str, network: nj.Network, bits: int, task: Task, late: int = 0) -
         f"{weights:,} x {bits} bit",
         weights * bits // 8,
         {layer: count for layer, count in result["spikes"].items() if layer in task.kind.NEURONS},
+    )
+
+
+def _event_row(
+    chip: Chip, mapped: MappedNetwork, in_steps: Row, task: Task, spikes: jax.Array
+) -> Row:
+    """The same network event by event, as the silicon works: it knows no time steps."""
+    console.print(f"[bold]Run[/bold] {chip.title} event by event")
+    assert chip.run_events is not None
+    right, counts = 0, dict.fromkeys(task.kind.NEURONS, 0)
+    for stream, label in zip(task.kind.streams(spikes), task.test.labels, strict=True):
+        run = chip.run_events(mapped, stream)
+        (output,) = run.outputs.values()
+        right += np.bincount(output["feature"], minlength=10).argmax() == label
+        counts = {name: count + len(run.streams[name]) for name, count in counts.items()}
+    size = len(task.test)
+    return in_steps._replace(
+        name=f"{chip.title}, event by event",
+        accuracy=right / size,
+        spikes={name: count / size for name, count in counts.items()},
     )
 
 

@@ -16,11 +16,13 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 import neurojax as nj
+from neurojax.chips.dynapcnn import raster_to_events
 from neurojax.demo import _digits
 
 SIZE = 16
 INPUT = (2, SIZE, SIZE)
 STEPS = 24  # three movements of eight steps
+STEP = 12_500  # microseconds: a movement takes a tenth of a second
 THRESHOLD = 0.2  # change of brightness, from 0 to 1, that is an event
 PIXELS = 12 / 8  # of the sensor, for one of the digit
 CORNERS = np.array([(-2.0, -1.5), (0.0, 2.0), (2.0, -1.5), (-2.0, -1.5)])  # (x, y) of the movements
@@ -49,6 +51,17 @@ def encode(
     sent = nj.encode.send_on_delta(seen[1:], threshold=THRESHOLD, initial=seen[0], axis=2)
     events = sent.spikes[:, :, ::-1]  # ON, OFF to the camera's OFF, ON
     return jnp.pad(events, ((0, late), *((0, 0),) * images.ndim))
+
+
+def streams(spikes: Float[Array, "time batch 2 16 16"], *, seed: int = 0) -> list[np.ndarray]:
+    """The events of each digit as they come from a camera: at any time within their step."""
+    random = np.random.default_rng(seed)
+    found = []
+    for sample in np.asarray(spikes).swapaxes(0, 1):
+        stream = raster_to_events(sample, dt=STEP * 1e-6)
+        stream["t"] += random.integers(0, STEP, len(stream))
+        found.append(stream[np.argsort(stream["t"], kind="stable")])
+    return found
 
 
 def _views(shift: Float[Array, "time batch"]) -> Float[Array, "time batch sensor digit"]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from jaxtyping import Array, Float
 
 import neurojax as nj
@@ -26,6 +27,7 @@ class Chip(NamedTuple):
         bits: Width of a weight.
         rate: Learning rate of the fine-tuning, in steps of the chip's weights.
         late: Steps from an input to its output.
+        run_events: Runs the chip on a stream of events without time steps, where it has none.
     """
 
     title: str
@@ -35,6 +37,7 @@ class Chip(NamedTuple):
     bits: int
     rate: float
     late: Callable[[MappedNetwork], int] = lambda mapped: 0
+    run_events: Callable[[MappedNetwork, np.ndarray], dynapcnn.EventRun] | None = None
 
 
 def _write_dynapcnn(mapped: MappedNetwork, path: Path) -> Path:
@@ -78,6 +81,7 @@ CHIPS = {
         replay=_replay_dynapcnn,
         bits=8,
         rate=0.3,
+        run_events=dynapcnn.simulate_events,
     ),
     "loihi2": Chip(
         title="Loihi 2",
