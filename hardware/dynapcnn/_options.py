@@ -119,7 +119,7 @@ def set_extras(
                     f"slow_clock={slow_clock!r} must be True, or {low} to {high}: one tick in "
                     "2^slow_clock events of the camera"
                 )
-            vendor["factory_config"] = {"internal_slow_clk_divider": slow_clock}
+            vendor["factory_config"] = {"internal_slow_clk_divider": int(slow_clock)}
     if dvs_filter is not None:
         vendor["dvs_filter"] = {"enable": True} | dict(dvs_filter)
 

@@ -21,7 +21,7 @@ from neurojax.chips.dynapcnn import (
 from neurojax.hardware.dynapcnn._format import file_rules
 from neurojax.hardware.dynapcnn._graph import read_graph
 from neurojax.hardware.dynapcnn._rules import check
-from neurojax.hardware.dynapcnn._vendor import FREE, readout_source, write_vendor
+from neurojax.hardware.dynapcnn._vendor import readout_source, write_vendor
 
 
 def validate(data: Any, chip: ChipSpec) -> None:
@@ -106,7 +106,7 @@ def _compare_cores(
                 shape, found = np.shape(value), np.shape(theirs[name])
                 if shape != found:
                     problems.append(f"{where}.{name} has shape {found}; it must be {shape}")
-            elif name not in FREE:
+            elif name != "monitor_enable":
                 _compare(value, theirs.get(name), f"{where}.{name}", problems)
         if "destinations" in theirs and "destinations" not in ours:
             problems.append(f"{where}.destinations is given, but no layer follows this one")

@@ -19,9 +19,6 @@ from neurojax._layer import Shape
 from neurojax._network import Network
 from neurojax.chips.dynapcnn import DVS, READOUT, ChipSpec, Core, cores_of, dvs_of, routes
 
-FREE = ("monitor_enable", "neurons_initial_value")
-"""Fields of a core that don't follow from the network."""
-
 
 def write_vendor(
     network: Network, places: Mapping[str, int], chip: ChipSpec, *, readout: str | None = None

@@ -1,4 +1,4 @@
-"""Mapped networks that are built directly out of cores, without a mapping."""
+"""Networks to configure: one to be mapped, and others built directly out of cores."""
 
 import functools
 
@@ -9,8 +9,28 @@ import neurojax as nj
 from neurojax.chips import MappedNetwork
 from neurojax.chips.dynapcnn import DVS, Core, Origin, cores_of, devices
 from neurojax.chips.dynapcnn._report import explain
-from neurojax.layers import Add, Concat, Flatten, SumPool2d
+from neurojax.layers import Add, AvgPool2d, Concat, Conv2d, Flatten, SumPool2d
+from neurojax.neurons import IAF
 from neurojax.surrogate import ATan
+
+
+def weights(rng, *shape):
+    return rng.normal(size=shape).astype(np.float32)
+
+
+def network(seed=0, **options):
+    rng = np.random.default_rng(seed)
+    options = {"v_min": -1.0, "max_spikes": None} | options
+    return nj.Sequential(
+        (2, 9, 11),
+        conv=Conv2d.from_weights(weights(rng, 4, 2, 3, 3), stride=(1, 2), padding=(1, 2)),
+        spikes=IAF(**options),
+        pool=AvgPool2d(2),
+        conv2=Conv2d.from_weights(weights(rng, 3, 4, 3, 3), weights(rng, 3), padding=1),
+        spikes2=IAF(**options),
+        pool2=SumPool2d(2),
+        flat=Flatten(),
+    )
 
 
 def on_chip(network, device="speck2fmodule", scale=2.0):

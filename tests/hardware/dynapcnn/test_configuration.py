@@ -1,7 +1,6 @@
 """What configurations hold: fields, places, monitors, options of devices, the read-out block."""
 
 import equinox as eqx
-import jax
 import numpy as np
 import pytest
 
@@ -15,28 +14,9 @@ from neurojax.chips.dynapcnn import (
     map as map_network,
 )
 from neurojax.hardware.dynapcnn import configure, load, vendor_fields
-from neurojax.layers import AvgPool2d, Conv2d, Flatten, Linear, SumPool2d
+from neurojax.layers import Conv2d, Flatten, Linear
 from neurojax.neurons import IAF
-from tests.hardware.dynapcnn.graphs import camera_graph, core, on_chip
-
-
-def weights(rng, *shape):
-    return rng.normal(size=shape).astype(np.float32)
-
-
-def network(seed=0, **options):
-    rng = np.random.default_rng(seed)
-    options = {"v_min": -1.0, "max_spikes": None} | options
-    return nj.Sequential(
-        (2, 9, 11),
-        conv=Conv2d.from_weights(weights(rng, 4, 2, 3, 3), stride=(1, 2), padding=(1, 2)),
-        spikes=IAF(**options),
-        pool=AvgPool2d(2),
-        conv2=Conv2d.from_weights(weights(rng, 3, 4, 3, 3), weights(rng, 3), padding=1),
-        spikes2=IAF(**options),
-        pool2=SumPool2d(2),
-        flat=Flatten(),
-    )
+from tests.hardware.dynapcnn.graphs import camera_graph, core, network, on_chip, weights
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +236,7 @@ def test_the_modifier_comes_last():
         vendor["cnn_layers"][2]["monitor_enable"] = False
         vendor["cnn_layers"][0]["threshold_high"] = 77
         vendor["dvs_layer"]["off_channel"] = False
+        vendor["factory_config"] = {"io_sel": 24}
 
     configuration = configure(camera_graph(), monitor=-1, modifier=modify)
     assert configuration.monitored == ("b",)
@@ -278,13 +259,13 @@ def test_membranes_at_the_start(tmp_path):
 
 
 def classifier(classes):
-    a, b = jax.random.split(jax.random.key(0))
+    rng = np.random.default_rng(0)
     return nj.Sequential(
         (1, 4, 4),
-        conv=Conv2d(1, 2, 3, key=a),
+        conv=Conv2d.from_weights(weights(rng, 2, 1, 3, 3)),
         spikes=IAF(v_min=-1.0),
         flat=Flatten(),
-        out=Linear(8, classes, key=b),
+        out=Linear.from_weights(weights(rng, classes, 8)),
         digits=IAF(v_min=-1.0),
     )
 

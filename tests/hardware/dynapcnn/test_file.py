@@ -4,7 +4,6 @@ import copy
 import dataclasses
 import json
 import os
-from pathlib import Path
 
 import equinox as eqx
 import jsonschema
@@ -18,10 +17,7 @@ from neurojax.hardware.dynapcnn import configure, load, schema
 from neurojax.hardware.dynapcnn._file import from_json
 from neurojax.hardware.dynapcnn._graph import _CORE
 from neurojax.surrogate import ATan
-from tests.hardware.dynapcnn.graphs import camera_graph, graphs
-from tests.hardware.dynapcnn.test_configuration import network
-
-ROOT = Path(__file__).parents[3]
+from tests.hardware.dynapcnn.graphs import camera_graph, graphs, network
 
 
 def test_round_trip(tmp_path):
