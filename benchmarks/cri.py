@@ -27,10 +27,13 @@ from neurojax.chips.cri.crossbar import Crossbar
 from neurojax.chips.cri.description import CRINetwork
 from neurojax.chips.cri.events import AxonEvents, EventEngine, EventState, Rows, axon_events
 from neurojax.chips.cri.models import LIF_neuron
-from neurojax.chips.cri.neuron import Neuron
+from neurojax.chips.cri.neuron import Neuron, membrane
 
 FAN_OUT = 100
 THRESHOLD, LEAK = 1000, 2
+DENSE = 10_000
+"""Neurons up to which the dense engine runs, too: its weights, and their bytes, take 12 n^2."""
+
 LIMIT = 1 << 34  # of a membrane
 
 STEPS_PER_SECOND = 2000
@@ -163,21 +166,22 @@ def compare(neurons: int, options: argparse.Namespace, console: Console) -> dict
         "events, with noise": runner(noisy, events),
         "NumPy and SciPy": by_scipy,
     }
-    if neurons <= 1000:
+    if neurons <= DENSE:
+        # As many steps as take a few seconds: a step reads every weight.
+        some = few[: max(10, 200_000_000 // neurons**2)]
         layer = Crossbar(
             problem.axons.dense(neurons), problem.synapses.dense(neurons), neuron=lif(), outputs=[0]
         )
         network = nj.Sequential((neurons // 10,), chip=layer)
-        inputs = np.zeros((len(few), 1, neurons // 10), np.float32)
-        for row, active in zip(inputs, few, strict=True):
+        inputs = np.zeros((len(some), 1, neurons // 10), np.float32)
+        for row, active in zip(inputs, some, strict=True):
             row[0, active] = 1
-        run = jax.jit(lambda x: nj.simulate(network, x, probes=["chip.v"]))
-        dense = np.asarray(run(inputs)["chip.v"][-1, 0])
-        assert np.array_equal(dense, engine.membrane(engine.run(few).state)), "dense differs"
-        calls["dense crossbar"] = lambda: jax.block_until_ready(run(inputs).outputs)
-    steps = dict.fromkeys(calls, len(few)) | dict.fromkeys(
-        ("events", "events, with noise"), options.steps
-    )
+        run = jax.jit(lambda network, x: nj.simulate(network, x))
+        dense = membrane(run(network, inputs).state.layers["chip"])[0]
+        assert np.array_equal(dense, engine.membrane(engine.run(some).state)), "dense differs"
+        calls["dense crossbar"] = lambda: jax.block_until_ready(run(network, inputs).outputs)
+    steps = dict.fromkeys(calls, options.steps) | {"NumPy and SciPy": len(few)}
+    steps |= {"dense crossbar": len(some)}
     timings = alternate(calls, options.repeats)
     active_mean = float(np.mean(found.active))
     table = Table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -24,9 +25,15 @@ THRESHOLDS_OFF = "neurons have the threshold of the next layer, and biases end b
 
 def conversion(name: str, facts: Facts, arrays: Arrays) -> Iterator[Result]:
     """The dictionaries as recorded, and in the right mode every frame of the torch model."""
+    if "w_alpha" in facts:
+        yield from flow(name, facts, arrays)
+        return
     if "layers" not in facts:
         return
-    model = _model(facts, arrays)
+    yield from _both_modes(name, facts, arrays, _model(facts, arrays))
+
+
+def _both_modes(name: str, facts: Facts, arrays: Arrays, model: Any) -> Iterator[Result]:
     peers = _converter(facts, arrays, "main")
     peers.layer_converter(model)
     wrong = "; ".join(_different(peers, facts, arrays))
@@ -36,6 +43,39 @@ def conversion(name: str, facts: Facts, arrays: Arrays) -> Iterator[Result]:
     frames = run(ours.mapped, jnp.asarray(arrays["X"].swapaxes(0, 1), jnp.float32))
     error, wrong = compare("spikes", arrays["S_torch"], np.asarray(frames).swapaxes(0, 1))
     yield Result("converter", f"{name} frame by frame", not wrong, error, wrong)
+
+
+def flow(name: str, facts: Facts, arrays: Arrays) -> Iterator[Result]:
+    """A convolution with a norm and a linear layer: folded, quantised, converted.
+
+    Stride and padding follow from the sizes; neurons of the float model have SpikingJelly's default
+    threshold, which the quantiser scales.
+    """
+    torch = importlib.import_module("torch")
+    node = _neurons().IFNode
+    weight, fc, side = arrays["w_conv"], arrays["w_fc"], arrays["X"].shape[-1]
+    features, channels, kernel, _ = weight.shape
+    stride = side // math.isqrt(fc.shape[1] // features)
+    conv = torch.nn.Conv2d(channels, features, kernel, stride, kernel // 2, bias=False)
+    conv.weight.data = torch.tensor(weight)
+    linear = torch.nn.Linear(fc.shape[1], len(fc), bias=False)
+    linear.weight.data = torch.tensor(fc)
+    norm = _norm(arrays, "bn", "2d")
+    layers = (conv, norm, node(), torch.nn.Flatten(), linear, node())
+    folded = BN_Folder().fold(torch.nn.Sequential(*layers).eval())
+    model = Quantize_Network(facts["w_alpha"], compat="main").quantize(folded)
+    thresholds = [model[2].v_threshold, model[5].v_threshold]
+    found = [
+        compare("weights of conv", arrays["wq_conv"], model[0].weight.detach()),
+        compare("bias of conv", arrays["bq_conv"], model[0].bias.detach()),
+        compare("weights of fc", arrays["wq_fc"], model[4].weight.detach()),
+        compare("thresholds", arrays["thr"], np.array(thresholds)),
+    ]
+    wrong = "; ".join(words for _, words in found if words)
+    error = max(error for error, _ in found)
+    yield Result("converter", f"{name} folded and quantised", not wrong, error, wrong)
+    known = {"input_layer": 0, "output_layer": -1, "input_shape": arrays["X"].shape[2:]}
+    yield from _both_modes(name, {**facts, **known, "thresholds": thresholds}, arrays, model)
 
 
 def _converter(facts: Facts, arrays: Arrays, compat: str | None) -> CRI_Converter:
@@ -75,10 +115,7 @@ def _different(made: CRI_Converter, facts: Facts, arrays: Arrays) -> Iterator[st
 
 def _model(facts: Facts, arrays: Arrays) -> Any:
     """The torch model of which each layer is described as torch prints it."""
-    torch = importlib.import_module("torch")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        neuron = importlib.import_module("spikingjelly.activation_based.neuron")
+    torch, neuron = importlib.import_module("torch"), _neurons()
     thresholds = iter(facts["thresholds"])
     layers = []
     for i, text in enumerate(facts["layers"]):
@@ -97,6 +134,22 @@ def _model(facts: Facts, arrays: Arrays) -> Any:
             layer.bias = None if bias is None else torch.nn.Parameter(bias)
         layers.append(layer)
     return torch.nn.Sequential(*layers)
+
+
+def _neurons() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module("spikingjelly.activation_based.neuron")
+
+
+def _norm(arrays: Arrays, name: str, kind: str) -> Any:
+    """A recorded batch norm: arrays `name_m` (mean), `_v` (variance), `_g` and `_b`."""
+    torch = importlib.import_module("torch")
+    norm = getattr(torch.nn, f"BatchNorm{kind}")(len(arrays[f"{name}_m"]))
+    fields = ("running_mean", "running_var", "weight", "bias")
+    for key, field in zip("mvgb", fields, strict=True):
+        getattr(norm, field).data = torch.tensor(arrays[f"{name}_{key}"])
+    return norm
 
 
 def _arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
@@ -145,11 +198,8 @@ def folded(name: str, arrays: Arrays) -> Iterator[Result]:
             module = torch.nn.Linear(weight.shape[1], len(weight))
         module.weight.data = torch.tensor(weight)
         module.bias = None if bias is None else torch.nn.Parameter(torch.tensor(bias))
-        bn = getattr(torch.nn, f"BatchNorm{kind}")(len(weight))
-        for key, field in zip("mvgb", ("running_mean", "running_var", "weight", "bias"),
-                              strict=True):  # fmt: skip
-            getattr(bn, field).data = torch.tensor(arrays[f"{norm}_{key}"])
-        out = BN_Folder().fold(torch.nn.Sequential(module, bn).eval())[0]
+        both = torch.nn.Sequential(module, _norm(arrays, norm, kind))
+        out = BN_Folder().fold(both.eval())[0]
         # Last bits depend on the order of the products: three roundings of 2^-24 on either side.
         found = [
             compare("weights", arrays[f"out_{layer}_w"], out.weight.detach(), rtol=4e-7),
