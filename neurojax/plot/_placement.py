@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import graphlib
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from neurojax.chips import MappedNetwork
+from neurojax.plot._routing import Link, Point, Sizes, lay_out
 from neurojax.plot._style import (
     BLACK,
     BLUE,
@@ -21,10 +23,11 @@ from neurojax.plot._style import (
 )
 
 MEMORIES = ("kernel", "neuron", "bias")
-WIDTH, HEIGHT = 1.0, 0.92  # of a card, in units of the drawing
-ACROSS, DOWN = 0.46, 0.5  # between cards: room for arrows and their labels
-LANE = 0.16  # between arrows that run above the cards
-INCHES = 1.38  # size of a card: four and what is around them fill a page
+WIDTH, START = 1.0, 0.72  # of a card, and of the box of an input, in units of the drawing
+HEADER, LINE, BAR = 0.1, 0.14, 0.22  # heights within a card: around its name, its lines, memories
+LETTERS = 15  # of a name in one line
+LABEL = 0.46  # room for the words on a line
+INCHES = 1.38  # size of a unit: four cards and what is around them fill a page
 
 
 class CoreUse(NamedTuple):
@@ -41,6 +44,8 @@ class CoreUse(NamedTuple):
         bias_available: See above.
         destinations: Numbers of the cores that get its spikes; none: the read-out does.
         pooling: Sum pooling on the way to each destination (or one number for all).
+        inputs: Names of the inputs that feed it; default: "input", if no core does.
+        outputs: Pooling on the way to each output; default: one output if there is no destination.
     """
 
     core: int
@@ -53,10 +58,12 @@ class CoreUse(NamedTuple):
     bias_available: int = 0
     destinations: tuple[int, ...] = ()
     pooling: int | tuple[int, ...] = ()
+    inputs: tuple[str, ...] | None = None
+    outputs: tuple[int, ...] | None = None
 
 
 def placement(
-    cores: Iterable[CoreUse | Mapping[str, Any] | Any],
+    cores: MappedNetwork | Iterable[CoreUse | Mapping[str, Any] | Any],
     *,
     columns: int = 4,
     title: str | None = None,
@@ -65,8 +72,9 @@ def placement(
     """The cores of a chip as cards in the order of the layers, with memory use and connections.
 
     Args:
-        cores: One entry a core: `CoreUse`, or mappings or objects with its fields.
-        columns: Cards a row.
+        cores: A network that is mapped onto a DYNAP-CNN or Speck; or one entry a core: `CoreUse`,
+            or mappings or objects with its fields.
+        columns: Cards a row, at most.
         title: A title.
         ax: Where to draw; default: a new figure.
 
@@ -76,80 +84,142 @@ def placement(
     Raises:
         ValueError: No layers, two entries for a core, a destination without a layer.
     """
+    starts: dict[str, str] = {}
+    if isinstance(cores, MappedNetwork):
+        from neurojax.chips.dynapcnn import core_use
+
+        starts, cores = _starts(cores), core_use(cores)
     rows = [_as_core(core) for core in cores]
     used = [row for row in rows if row.layer is not None]
     idle = [row for row in rows if row.layer is None]
     _check(rows, used)
-    used = _in_order(used)
-    lines = -(-len(used) // max(1, columns))
-    columns = -(-len(used) // lines)  # rows of about equal length
-    places = {}
-    for index, row in enumerate(used):
-        line, column = divmod(index, columns)
-        # Every other row runs backwards, so that the chain never jumps across the picture.
-        places[row.core] = (columns - 1 - column if line % 2 else column, line)
-    skips = _skips(used, places)
-    above = sum(places[target][1] == 0 for _, target in skips)
-
-    left, right = 0.45, 0.56  # room for the words input and output
-    width = left + columns * WIDTH + (columns - 1) * ACROSS + right
-    top = LANE * (1 + above) if above else 0.03
-    bottom = lines * HEIGHT + (lines - 1) * DOWN + (0.4 if idle else 0.03)
-    ax = new_axes(INCHES * width, INCHES * (top + bottom) + (0.45 if title else 0.2), ax)
-    ax.set_xlim(-left, width - left)
-    ax.set_ylim(bottom, -top)
+    fed = {core for row in used for core in row.destinations}
+    inputs = {row.core: _inputs(row, fed) for row in used}
+    for name in (name for names in inputs.values() for name in names):
+        starts.setdefault(name, "")
+    links = [Link(name, row.core) for row in used for name in inputs[row.core]]
+    links += [
+        Link(row.core, core, _pooling(row, i))
+        for row in used
+        for i, core in enumerate(row.destinations)
+    ]
+    outputs = {row.core: _outputs(row) for row in used if _outputs(row)}
+    names = {row.core: textwrap.wrap(_breakable(row.layer), LETTERS)[:2] for row in used}
+    header = HEADER + LINE * max(len(lines) for lines in names.values())
+    sizes = Sizes(WIDTH, header + BAR * len(MEMORIES), START, LABEL)
+    ends = {core: len(pools) for core, pools in outputs.items()}
+    layout = lay_out(
+        list(starts), [row.core for row in used], links, ends, columns=columns, sizes=sizes
+    )
+    bottom = layout.height + (0.25 if idle else 0.0)
+    ax = new_axes(INCHES * layout.width, INCHES * bottom + (0.45 if title else 0.2), ax)
+    ax.set_xlim(-0.03, layout.width)
+    ax.set_ylim(bottom, 0)
     ax.set_axis_off()
     if title:
         ax.set_title(title, fontsize=NORMAL + 1, loc="left", fontweight="bold", color=BLACK)
-
-    for row in used:
-        _card(ax, row, *_corner(places[row.core]))
-    targets = {core for row in used for core in row.destinations}
-    for row in used:
-        x, y = _corner(places[row.core])
-        for number, core in enumerate(row.destinations):
-            label = _pooling(row, number)
-            if (row.core, core) in skips:
-                same = [pair for pair in skips if places[pair[1]][1] == places[core][1]]
-                lane = LANE * (1 + same.index((row.core, core)))
-                _around(ax, (x, y), _corner(places[core]), lane, label)
-            else:
-                _connect(ax, (x, y), _corner(places[core]), label)
-        if row.core not in targets:
-            _arrow(ax, (x - 0.38, y + HEIGHT / 2), (x, y + HEIGHT / 2))
-            _word(ax, x - 0.22, y + HEIGHT / 2 - 0.05, "input")
-        if not row.destinations:
-            _to_output(ax, x, y, _pooling(row, 0), forwards=places[row.core][1] % 2 == 0)
+    for name, text in starts.items():
+        _start(ax, name, text, layout.corners[name], sizes.height)
+    for row in sorted(used, key=lambda row: layout.corners[row.core][::-1]):
+        _card(ax, row, names[row.core], header, sizes.height, layout.corners[row.core])
+    for link, points in layout.lines:
+        _arrow(ax, points)
+        _word(ax, points[0][0] + 0.05, points[0][1] - 0.02, link.label, ha="left")
+    for core, (x, y) in layout.ends.items():
+        for i, pool in enumerate(outputs[core]):
+            _arrow(ax, [(x, y + i * 0.13), (x + LABEL, y + i * 0.13)])
+            _word(ax, x + 0.05, y + i * 0.13 - 0.02, "output", ha="left")
+            _word(ax, x + 0.05, y + i * 0.13 + 0.13, _pool_text(pool), ha="left")
     if idle:
         numbers = ", ".join(str(row.core) for row in sorted(idle, key=lambda row: row.core))
         plural = "cores" if len(idle) > 1 else "core"
-        ax.text(0, bottom - 0.1, f"idle: {plural} {numbers}", fontsize=SMALL, color=GREY)
+        ax.text(0, bottom - 0.02, f"idle: {plural} {numbers}", fontsize=SMALL, color=GREY)
     return ax
 
 
-def _card(ax: Axes, row: CoreUse, x: float, y: float) -> None:
-    from matplotlib.patches import FancyBboxPatch, Rectangle
+def _starts(mapped: MappedNetwork) -> dict[str, str]:
+    """What feeds the cores: the camera's block or the input, each with a description."""
+    from neurojax.chips.dynapcnn import dvs_of
 
+    network, camera = mapped.network, dvs_of(mapped.network)
+    if camera is None:
+        return {name: "×".join(map(str, shape)) for name, shape in network.inputs.items()}
+    shapes = ["×".join(map(str, shape(camera))) for shape in (network.in_shape, network.out_shape)]
+    said = [shapes[0], *network[camera].describe().split(", ")[1:]]
+    said += [] if shapes[0] == shapes[1] else [f"to {shapes[1]}"]
+    return {camera: "\n".join(said)}
+
+
+def _inputs(row: CoreUse, fed: set[int]) -> tuple[str, ...]:
+    if row.inputs is not None:
+        return tuple(row.inputs)
+    return () if row.core in fed else ("input",)
+
+
+def _outputs(row: CoreUse) -> tuple[int, ...]:
+    if row.outputs is not None:
+        return tuple(row.outputs)
+    if row.destinations:
+        return ()
+    return (row.pooling,) if isinstance(row.pooling, int) else row.pooling[:1] or (1,)
+
+
+def _breakable(name: str | None) -> str:
+    """A name that can be wrapped behind its underscores and dots, if it is too long."""
+    text = str(name)
+    if len(text) <= LETTERS:
+        return text
+    cut = max(text.rfind(mark, 0, LETTERS) for mark in "_.-") + 1 or LETTERS
+    return f"{text[:cut]} {_fit(text[cut:], LETTERS)}"
+
+
+def _start(ax: Axes, name: str, text: str, corner: Point, height: float) -> None:
+    """The box of an input."""
+    from matplotlib.patches import FancyBboxPatch
+
+    lines = text.count("\n") + 1 if text else 0
+    tall = HEADER + LINE + 0.125 * lines + 0.02
+    x, y = corner[0], corner[1] + (height - tall) / 2
     ax.add_patch(
         FancyBboxPatch(
-            (x, y), WIDTH, HEIGHT, boxstyle="round,pad=0,rounding_size=0.05", facecolor=FAINT,
+            (x, y), START, tall, boxstyle="round,pad=0,rounding_size=0.05", facecolor="white",
+            edgecolor=GREY, linewidth=0.9,
+        )
+    )  # fmt: skip
+    ax.text(
+        x + START / 2, y + 0.12, _fit(name, 11), fontsize=SMALL, fontweight="bold", color=BLACK,
+        va="center", ha="center",
+    )  # fmt: skip
+    if text:
+        ax.text(
+            x + START / 2, y + 0.2, text, fontsize=SMALL - 1.5, color=GREY, va="top", ha="center",
+            linespacing=1.15,
+        )  # fmt: skip
+
+
+def _card(
+    ax: Axes, row: CoreUse, lines: Sequence[str], header: float, height: float, corner: Point
+) -> None:
+    from matplotlib.patches import FancyBboxPatch, Rectangle
+
+    x, y = corner
+    ax.add_patch(
+        FancyBboxPatch(
+            (x, y), WIDTH, height, boxstyle="round,pad=0,rounding_size=0.05", facecolor=FAINT,
             edgecolor=GREY, linewidth=0.9,
         )
     )  # fmt: skip
     margin = 0.06
     ax.text(
-        x + margin, y + 0.12, _fit(str(row.layer), 15), fontsize=NORMAL, fontweight="bold",
-        color=BLACK, va="center",
+        x + margin, y + (header + 0.02) / 2, "\n".join(lines), fontsize=SMALL, fontweight="bold",
+        color=BLACK, va="center", linespacing=1.05,
     )  # fmt: skip
-    ax.text(
-        x + WIDTH - margin, y + 0.12, f"core {row.core}", fontsize=SMALL, color=GREY, va="center",
-        ha="right",
-    )  # fmt: skip
+    ax.text(x + 0.02, y - 0.025, f"core {row.core}", fontsize=SMALL - 1.5, color=GREY, va="bottom")
     for index, memory in enumerate(MEMORIES):
         taken, room = getattr(row, f"{memory}_used"), getattr(row, f"{memory}_available")
         share = taken / room if room else float(taken > 0)
         colour = VERMILION if share > 1 else ORANGE if share >= 0.8 else BLUE
-        top = y + 0.26 + 0.22 * index
+        top = y + header + BAR * index
         ax.text(x + margin, top + 0.04, memory, fontsize=SMALL - 1.5, color=GREY, va="center")
         ax.text(
             x + WIDTH - margin, top + 0.04, f"{_words(taken)} / {_words(room)}",
@@ -165,97 +235,30 @@ def _card(ax: Axes, row: CoreUse, x: float, y: float) -> None:
         )  # fmt: skip
 
 
-def _corner(place: tuple[int, int]) -> tuple[float, float]:
-    """Upper left corner of the card in a column and line."""
-    return place[0] * (WIDTH + ACROSS), place[1] * (HEIGHT + DOWN)
-
-
-def _skips(used: Sequence[CoreUse], places: Mapping[int, tuple[int, int]]) -> list[tuple[int, int]]:
-    """Connections between cards that are no neighbours, side by side or one below the other."""
-    pairs = [(row.core, core) for row in used for core in row.destinations]
-    across = {(a, b): abs(places[b][0] - places[a][0]) for a, b in pairs}
-    down = {(a, b): places[b][1] - places[a][1] for a, b in pairs}
-    return [pair for pair in pairs if (across[pair], down[pair]) not in ((1, 0), (0, 1))]
-
-
-def _connect(
-    ax: Axes, source: tuple[float, float], target: tuple[float, float], label: str
-) -> None:
-    """An arrow to the card beside or below."""
-    (x0, y0), (x1, y1) = source, target
-    if y0 == y1:
-        start = (x0 + WIDTH if x1 > x0 else x0, y0 + HEIGHT / 2)
-        end = (x1 if x1 > x0 else x1 + WIDTH, y1 + HEIGHT / 2)
-        _arrow(ax, start, end)
-        _word(ax, (start[0] + end[0]) / 2, start[1] - 0.05, label)
-    else:
-        x = x0 + WIDTH / 2
-        _arrow(ax, (x, y0 + HEIGHT), (x, y1))
-        _word(ax, x + 0.06, (y0 + HEIGHT + y1) / 2 + 0.05, label, ha="left")
-
-
-def _around(
-    ax: Axes, source: tuple[float, float], target: tuple[float, float], lane: float, label: str
-) -> None:
-    """An arrow that runs above the row of its target, and enters it from there."""
+def _arrow(ax: Axes, points: Sequence[Point]) -> None:
     from matplotlib.patches import FancyArrowPatch
     from matplotlib.path import Path
 
-    (x0, y0), (x1, y1) = source, target
-    start = (x0 + 0.7 * WIDTH, y0 if y0 >= y1 else y0 + HEIGHT)
-    end = (x1 + 0.3 * WIDTH, y1)
-    corners = [(start[0], y1 - lane), (end[0], y1 - lane)]
-    if y1 - y0 > HEIGHT + 2 * DOWN:  # rows in between are passed beside the target's column
-        beside, below = x1 + WIDTH + ACROSS / 2, y0 + HEIGHT + LANE
-        corners = [(start[0], below), (beside, below), (beside, y1 - lane), corners[1]]
-    path = Path([start, *corners, end])
     ax.add_patch(
         FancyArrowPatch(
-            path=path, arrowstyle="-|>", mutation_scale=11, color=BLACK, linewidth=1.2,
+            path=Path(points), arrowstyle="-|>", mutation_scale=10, color=BLACK, linewidth=1.1,
             joinstyle="round", zorder=3,
-        )
-    )  # fmt: skip
-    ahead = corners[-2][0] < end[0]
-    _word(
-        ax,
-        (end[0] if ahead else corners[-2][0]) - 0.04,
-        y1 - lane - 0.02,
-        label,
-        ha="right",
-    )
-
-
-def _to_output(ax: Axes, x: float, y: float, label: str, *, forwards: bool) -> None:
-    start = x + WIDTH if forwards else x
-    end = start + (0.48 if forwards else -0.48)
-    _arrow(ax, (start, y + HEIGHT / 2), (end, y + HEIGHT / 2))
-    middle = (start + end) / 2
-    _word(ax, middle, y + HEIGHT / 2 - 0.05, "output")
-    if label:
-        _word(ax, middle, y + HEIGHT / 2 + 0.14, label)
-
-
-def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    from matplotlib.patches import FancyArrowPatch
-
-    ax.add_patch(
-        FancyArrowPatch(
-            start, end, arrowstyle="-|>", mutation_scale=11, color=BLACK, linewidth=1.2,
-            shrinkA=2, shrinkB=1, zorder=3,
         )
     )  # fmt: skip
 
 
 def _word(ax: Axes, x: float, y: float, text: str, *, ha: str = "center") -> None:
     if text:
-        ax.text(x, y, text, fontsize=SMALL - 1, color=BLACK, ha=ha, va="bottom")
+        ax.text(x, y, text, fontsize=SMALL - 1.5, color=BLACK, ha=ha, va="bottom")
 
 
 def _pooling(row: CoreUse, number: int) -> str:
-    sizes: Sequence[int] = (
-        (row.pooling,) * (number + 1) if isinstance(row.pooling, int) else row.pooling
-    )
-    size = sizes[number] if number < len(sizes) else 1
+    if isinstance(row.pooling, int):
+        return _pool_text(row.pooling)
+    return _pool_text(row.pooling[number] if number < len(row.pooling) else 1)
+
+
+def _pool_text(size: int) -> str:
     return f"pool {size}×{size}" if size > 1 else ""
 
 
@@ -301,17 +304,3 @@ def _check(rows: Sequence[CoreUse], used: Sequence[CoreUse]) -> None:
                 f"placement: layer '{row.layer}' on core {row.core} sends to core {unknown}, "
                 "which has no layer"
             )
-
-
-def _in_order(used: Sequence[CoreUse]) -> list[CoreUse]:
-    """Sources before their destinations; otherwise as given."""
-    sources: dict[int, list[int]] = {row.core: [] for row in used}
-    for row in used:
-        for core in row.destinations:
-            sources[core].append(row.core)
-    by_core = {row.core: row for row in used}
-    try:
-        order = list(graphlib.TopologicalSorter(sources).static_order())
-    except graphlib.CycleError:
-        return list(used)
-    return [by_core[core] for core in order]

@@ -181,14 +181,34 @@ def test_too_many_layers():
 
 
 def test_layers_that_compete_for_a_core():
-    """Two layers of 16 Ki neurons and 64 Ki weights each, and a third one."""
+    """Three layers that need one of two cores; a fourth one is no part of the crowd."""
     big = lambda: conv(i=64, o=64, k=4, padding=1)  # noqa: E731
     chain = {}
     for i in range(3):
         chain |= {f"conv{i}": big(), f"spikes{i}": iaf()}
+    chain |= {"last": conv(i=64, k=1), "small": iaf()}
     error = refused(nj.Sequential((64, 10, 10), **chain))
     (problem,) = error.problems
-    assert "compete" in problem.found and "'spikes2' fits 5 or 6" in problem.found
+    assert "3 layers compete" in problem.found and "'spikes2' fits 5 or 6" in problem.found
+    assert "small" not in problem.found
+
+
+def test_cores_by_hand():
+    net = nj.Sequential((2, 8, 8), a=conv(), s=iaf(), b=conv(), t=iaf(), c=conv(), u=iaf())
+    error = refused(net, cores={"s": 3, "t": 3, "v": 0})
+    assert [problem.layer for problem in error.problems] == ["v", "t", "u"]
+    text = str(error)
+    for piece in ("no such layer", "core 3, which holds layer 's'", "it has no core"):
+        assert piece in text
+    assert "core 9; speck2fmodule has cores 0 to 8" in str(
+        refused(net, cores={"s": 9, "t": 0, "u": 1})
+    )
+    large = nj.Sequential((2, 64, 64), a=conv(o=16, padding=1), s=iaf())
+    (problem,) = refused(large, cores={"s": 8}).problems
+    assert "/65,536/" in problem.found and "core 8 has 16,384/16,384" in problem.legal
+    assert "use core 0, 1 or 2" in problem.remedy
+    with pytest.raises(ValueError, match="must be 'auto' or a core for each"):
+        map_network(net, cores="mine")
 
 
 def test_bias_memory():

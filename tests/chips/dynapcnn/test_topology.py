@@ -120,11 +120,13 @@ def graphs(draw):
         graph.spikes["camera"] = oracle.pool(graph.x, 2)[..., ::-1]
         graph.size["camera"], graph.free["camera"] = 4, 2
         graph.free["input"] = 0
-    for name in "abcd"[: draw(st.integers(2, 4))]:
+    names = "abcd"[: draw(st.integers(2, 4))]
+    for name in names:
         known = [source for source, left in graph.free.items() if left]
         if not known:
             break
         sources = draw(st.lists(st.sampled_from(known), min_size=1, max_size=3, unique=True))
+        sources.sort(key=lambda source: source != "camera")  # its events can't be shifted
         smallest = min(graph.size[source] for source in sources)
         if any(source in ("input", "camera") for source in sources):
             target = graph.size["camera" if camera else "input"]
@@ -147,7 +149,14 @@ def graphs(draw):
         ]
         for source in sources:
             graph.free[source] -= 1
-        graph.core(name, taps, merge, pick(1, 3), pick(True, False), pick(True, False, False))
+        graph.core(
+            name,
+            taps,
+            merge,
+            pick(1, 3),
+            pick(True, False),
+            name == names[-1] and pick(True, False),
+        )
     return graph
 
 
@@ -210,6 +219,15 @@ def test_what_a_residual_net_becomes():
     assert (first["destinations"], first["pooling"]) == ((1, 2), (1, 2))
     assert (second["destinations"], third["destinations"]) == ((2,), ())
     assert (first["inputs"], first["outputs"]) == (("input",), (1,))
+
+
+def test_the_picture_shows_the_camera_and_every_way():
+    words = [
+        text.get_text() for text in nj.plot.placement(map_network(residual(), dvs_input=True)).texts
+    ]
+    assert words.count("pool 2×2") == 2 and words.count("output") == 2
+    assert {"dvs", "as", "bs", "cs", "core 0", "core 1", "core 2"} <= set(words)
+    assert any(word.startswith("2×8×8\npixels on") for word in words)
 
 
 def test_implicit_sums_and_sums_of_sums():
