@@ -30,7 +30,7 @@ from jaxtyping import ArrayLike, Float, Num
 
 from neurojax._files import written_whole
 from neurojax.encode import Events
-from neurojax.encode._events import _edges, _microseconds
+from neurojax.encode._events import _LARGEST as LARGEST_RASTER, _edges, _microseconds
 from neurojax.encode._spike_list import check_raster
 
 EVENT = np.dtype(
@@ -226,7 +226,8 @@ def events_to_raster(
         Counts in float32.
 
     Raises:
-        ValueError: Events of several layers, an event outside `shape`, or no event and no shape.
+        ValueError: Events of several layers, an event outside `shape`, no event and no shape, or a
+            raster too large for memory, as of times that count from 1970.
 
     Example:
         >>> stream = make_events(x=[0, 1, 1], y=0, t=[100, 900, 2500])
@@ -252,6 +253,11 @@ def events_to_raster(
     step = _bins(stream["t"] - start, dt, bins)
     if steps is None:
         steps = int(step.max(initial=-1)) + 1
+    if steps * math.prod(shape) > LARGEST_RASTER:
+        raise ValueError(
+            f"events_to_raster: {steps} steps of shape {shape} are too large for memory; the first "
+            f"event is at {stream['t'].min(initial=0)} us: give `start` or `steps`"
+        )
     inside = (step >= 0) & (step < steps)
     place = (step[inside], *(stream[name][inside] for name in ("feature", "y", "x")))
     for name, value, limit in zip(("feature", "y", "x"), place[1:], shape, strict=True):

@@ -133,6 +133,7 @@ def test_a_recording_of_a_camera(golden):
         (lambda: make_events(x=2**40, y=0, t=0), "x is 1099511627776"),
         (lambda: events_to_raster(make_events([], [], [])), "`shape` must be given"),
         (lambda: events_to_raster(make_events(4, 0, 0), shape=(1, 1, 4)), "x runs from 4 to 4"),
+        (lambda: events_to_raster(make_events(4, 0, 10**15)), "first event is at 1000000000000000"),
         (lambda: events_to_raster(make_events(4, 0, 0), bins="off"), "'whole' or 'float'"),
         (lambda: events_to_raster(make_events(4, 0, 0), start="last"), "'first' or micro"),
         (lambda: xytp_to_events(np.zeros(1, [("x", int), ("y", int)])), "no column 'p'"),
