@@ -132,8 +132,7 @@ class _Reader:
         if isinstance(layer, Concat) and len(sources) > 1:
             signal = self._concatenate(name, layer, sources)
         elif len(sources) > 1:
-            merge = name if isinstance(layer, Add) else f"{name}.sum"
-            signal = self._add(merge, layer, sources)
+            signal = self._add(name, layer, sources)
         else:
             (signal,) = sources
         if not isinstance(layer, Add | Concat):
@@ -396,7 +395,8 @@ class _Reader:
                 "make the maps equal before they are flattened",
             )
             return signals[0]
-        merged = self._merge(name, Add(), signals)
+        merge = name if isinstance(layer, Add) else self._free(f"{name}.sum")
+        merged = self._merge(merge, Add(), signals)
         signals = [signal.without_scales() for signal in signals]
         return dataclasses.replace(merged, rescale=summed([signal.rescale for signal in signals]))
 
@@ -450,7 +450,7 @@ class _Reader:
             return None
         names = ", ".join(f"'{block.weights_name}'" for block in blocks)
         self._problem(
-            name.removesuffix(".sum"),
+            name,
             f"{what} of what weights give ({names}), before it gets to neurons",
             "a core has one convolution in front of its neurons",
             "put neurons behind each of the weights, or concatenate what goes into the weights",

@@ -24,11 +24,18 @@ from neurojax.layers import (
 )
 from neurojax.neurons import IAF, LI, LIF
 
-key = jax.random.key(0)
+
+def linear(i, o):
+    return Linear.from_weights(np.random.default_rng(0).normal(size=(o, i)).astype(np.float32))
 
 
-def conv(i=2, o=2, k=3, **options):
-    return Conv2d(i, o, k, key=key, **options)
+def conv(i=2, o=2, k=3, *, groups=1, bias=False, **options):
+    """A convolution whose weights take no compilation."""
+    shape = (o, i // groups, *np.broadcast_to(k, 2))
+    weight = np.random.default_rng(0).normal(size=shape).astype(np.float32) / 3
+    return Conv2d.from_weights(
+        weight, np.ones(o, np.float32) if bias else None, groups=groups, **options
+    )
 
 
 def iaf(**options):
@@ -160,14 +167,14 @@ def test_order_of_layers(layers, layer, found):
 
 
 def test_linear_needs_a_square_map():
-    problem = one((2, 4, 8), flat=Flatten(), out=Linear(64, 3, key=key), spikes=iaf())
+    problem = one((2, 4, 8), flat=Flatten(), out=linear(64, 3), spikes=iaf())
     assert problem.layer == "out" and "4x8" in problem.found and "square" in problem.legal
-    problem = one((1, 17, 17), flat=Flatten(), out=Linear(289, 3, key=key), spikes=iaf())
+    problem = one((1, 17, 17), flat=Flatten(), out=linear(289, 3), spikes=iaf())
     assert "17x17" in problem.found and "16x16" in problem.legal
 
 
 def test_other_layers():
-    net = nj.Sequential((2, 9), conv=Conv1d(2, 2, 3, key=key), spikes=iaf())
+    net = nj.Sequential((2, 9), conv=Conv1d(2, 2, 3, key=jax.random.key(0)), spikes=iaf())
     text = str(refused(net))
     assert "shape (2, 9)" in text
 
@@ -291,13 +298,13 @@ GRAPHS = {
     ),
     "vectors of maps of different size": (
         graph(cores("a", "b") | {"p": SumPool2d(2), "f": Flatten(), "g": Flatten(),
-              "both": Concat(), "out": Linear(160, 2, key=key), "outs": iaf()}, *PAIR, "as>p",
+              "both": Concat(), "out": linear(160, 2), "outs": iaf()}, *PAIR, "as>p",
               "p>f", "bs>g", "f>both", "g>both", "both>out", "out>outs"),
         "both", "maps of 4x4 and 8x8", "features of maps of equal size",
     ),
     "vectors of different maps in a sum": (
         graph(cores("a") | cores("b", o=8) | {"p": SumPool2d(2), "f": Flatten(), "g": Flatten(),
-              "sum": Add(), "out": Linear(128, 2, key=key), "outs": iaf()}, *PAIR, "as>f",
+              "sum": Add(), "out": linear(128, 2), "outs": iaf()}, *PAIR, "as>f",
               "bs>p", "p>g", "f>sum", "g>sum", "sum>out", "out>outs"),
         "sum", "maps of 2x8x8 and 8x4x4", "one input map",
     ),
@@ -357,7 +364,7 @@ def test_graphs(case):
 
 
 def test_pixels_need_a_map():
-    net = nj.Sequential((5,), out=Linear(5, 3, key=key), spikes=iaf())
+    net = nj.Sequential((5,), out=linear(5, 3), spikes=iaf())
     assert "shape (5,)" in refused(net, dvs_input=True).problems[0].found
 
 
@@ -386,11 +393,11 @@ def test_parameters_that_are_not_finite():
 def test_all_reasons_at_once():
     net = nj.Sequential(
         (3, 10, 12),
-        conv=Conv2d(3, 4, 17, padding=9, stride=3, key=key),
+        conv=conv(3, 4, 17, padding=9, stride=3),
         spikes=iaf(strict=True),
         pool=MaxPool2d(1),
         flat=Flatten(),
-        out=Linear(80, 10, key=key),
+        out=linear(80, 10),
         leaky=LIF(tau=2.0),
     )
     error = refused(net)

@@ -181,11 +181,17 @@ def test_graphs_equal_the_integer_oracle(graph):
     assert {source for source, *_ in wired} <= {*cores, "camera"} | direct
 
 
-key = jax.random.key(0)
+def linear(i, o):
+    return Linear.from_weights(np.random.default_rng(0).normal(size=(o, i)).astype(np.float32))
 
 
-def conv(i=2, o=2, k=3, **options):
-    return Conv2d(i, o, k, key=key, **options)
+def conv(i=2, o=2, k=3, *, groups=1, bias=False, **options):
+    """A convolution whose weights take no compilation."""
+    shape = (o, i // groups, *np.broadcast_to(k, 2))
+    weight = np.random.default_rng(0).normal(size=shape).astype(np.float32) / 3
+    return Conv2d.from_weights(
+        weight, np.ones(o, np.float32) if bias else None, groups=groups, **options
+    )
 
 
 def iaf(**options):
@@ -252,7 +258,7 @@ def test_vectors_beside_maps():
     """A Linear core and a convolution of 1x1 meet in a sum behind a Flatten."""
     net = network(
         {"a": conv(2, 3, 8), "as": iaf(), "flat": Flatten(), "all": Flatten(),
-         "b": Linear(128, 3, key=key), "bs": iaf(), "sum": Add(), "c": Linear(3, 2, key=key),
+         "b": linear(128, 3), "bs": iaf(), "sum": Add(), "c": linear(3, 2),
          "cs": iaf()},
         "input>a", "a>as", "as>flat", "input>all", "all>b", "b>bs", "flat>sum", "bs>sum", "sum>c",
         "c>cs",
