@@ -26,7 +26,6 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 
 from neurojax._layer import Layer
 from neurojax.chips.loihi.cuba import CUBA
@@ -35,6 +34,7 @@ from neurojax.chips.loihi.quantise import SCALE
 from neurojax.converters.slayer._containers import container
 from neurojax.converters.slayer._exchange_blocks import (
     avgpool2d_to_lava_synapse_pool as avgpool2d_to_lava_synapse_pool,
+    check_no_bias as check_no_bias,
     conv2d_to_lava_synapse_conv as conv2d_to_lava_synapse_conv,
     is_kind,
     linear_to_lava_synapse_dense as linear_to_lava_synapse_dense,
@@ -59,8 +59,9 @@ from neurojax.converters.slayer._numbers import (
     right_shift_to_zero as right_shift_to_zero,
     step_quantize as step_quantize,
 )
+from neurojax.converters.slayer._pools import sum_pool
 from neurojax.converters.slayer._reading import surrogate_of
-from neurojax.converters.slayer._synapses import SPIKINGJELLY_LARGEST, Block, Ints, pair, sums
+from neurojax.converters.slayer._synapses import SPIKINGJELLY_LARGEST, Block, Ints
 from neurojax.layers import Conv2d, Flatten, Linear
 from neurojax.surrogate import Sigmoid
 
@@ -84,15 +85,6 @@ def check_instance(m: Any, instance: type | tuple[type, ...]) -> None:
     """Raise ValueError unless `m` is an instance of a class."""
     if not isinstance(m, instance):
         raise ValueError(f"expected an instance of {instance}, but got {m!r}")
-
-
-def check_no_bias(m: Any) -> None:
-    """Raise ValueError if a layer has a bias, which Loihi's synapses have not."""
-    if getattr(m, "bias", None) is not None:
-        raise ValueError(
-            f"{type(m).__name__} has a bias, which Loihi's synapses have not; make it with "
-            "bias=False"
-        )
 
 
 # Neurons
@@ -224,8 +216,7 @@ def SumPool2d(
         padding: Zeros around the input.
         dilation: Distance of the points of a window.
     """
-    ones = np.ones((1, 1, *pair(kernel_size)), np.float32)
-    return sums(ones, stride, [(p, p) for p in pair(padding)], dilation)
+    return sum_pool(kernel_size, stride=stride, padding=padding, dilation=dilation)
 
 
 def BlockContainer(synapse: Any, neu: Any = None, step_mode: str = "s") -> Block:

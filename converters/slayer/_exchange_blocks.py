@@ -195,6 +195,15 @@ def _one_block(part: Any, neuron: Any, factor: float, average: str) -> _Made:
 # What is what
 
 
+def check_no_bias(m: Any) -> None:
+    """Raise ValueError if a layer has a bias, which Loihi's synapses have not."""
+    if getattr(m, "bias", None) is not None:
+        raise ValueError(
+            f"{type(m).__name__} has a bias, which Loihi's synapses have not; make it with "
+            "bias=False"
+        )
+
+
 def is_kind(part: Any, ours: type[Layer], name: str) -> bool:
     return isinstance(part, ours) or _is_torch(part, name)
 
@@ -222,10 +231,7 @@ def _synapse(module: Any, ours: type[L], name: str) -> L:
         }
         function, shape = read[name]
         layer = function(module, shape)
-    if getattr(layer, "bias", None) is not None:
-        raise ValueError(
-            f"{name} has a bias, which Loihi's synapses have not; make it with bias=False"
-        )
+    check_no_bias(layer)
     if isinstance(layer, AvgPool2d) and not layer.count_padding and any(map(any, layer.padding)):
         raise ValueError("AvgPool2d: means that don't count the padding are no multiple of sums")
     return layer

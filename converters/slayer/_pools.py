@@ -101,7 +101,7 @@ def unpool(
 def sum_pool(
     kernel_size: Ints,
     *,
-    in_shape: Shape,
+    in_shape: Shape | None = None,
     stride: Ints | None = None,
     padding: Ints = 0,
     dilation: Ints = 1,
@@ -113,7 +113,7 @@ def sum_pool(
 
     Args:
         kernel_size: Height and width of the window.
-        in_shape: `(channels, height, width)`.
+        in_shape: `(channels, height, width)`, to be checked.
         stride, padding, dilation: As in `conv`; default stride: the window.
 
     Raises:
@@ -122,7 +122,8 @@ def sum_pool(
     window = pair(kernel_size)
     pads = [(p, p) for p in pair(padding)]
     layer = sums(np.ones((1, 1, *window), np.float32), stride, pads, dilation)
-    layer.out_shape(in_shape)
+    if in_shape is not None:
+        layer.out_shape(in_shape)
     return layer
 
 
