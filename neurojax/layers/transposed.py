@@ -16,7 +16,6 @@ from neurojax.layers._col2im import convolve_transposed, full_sizes
 from neurojax.layers._im2col import Window
 from neurojax.layers._kernel import KernelLayer, common_options
 from neurojax.layers._weights import (
-    Pairs,
     as_weight,
     assemble,
     pads_per_axis,
@@ -113,9 +112,7 @@ class _ConvTranspose(KernelLayer):
         return self.weight.shape[-1 - self.ndim] * self.groups
 
     def _im2col(self, x: Array) -> Array:
-        # What output_padding adds is cut from the padding; no input reaches the rest.
-        cut, rest = self._behind()
-        window = Window(self.stride, cut, self.dilation, self.groups)
+        window, rest = self._window()
         y = convolve_transposed(x, self.weight, window)
         return jnp.pad(y, ((0, 0), *((0, more) for more in rest))) if any(rest) else y
 
@@ -141,16 +138,17 @@ class _ConvTranspose(KernelLayer):
         )
         return y
 
-    def _behind(self) -> tuple[Pairs, list[int]]:
-        """The padding that is left of `output_padding`, and what it adds beyond the padding."""
+    def _window(self) -> tuple[Window, list[int]]:
+        """The window, and what `output_padding` adds beyond the padding, where no input reaches."""
         pairs = list(zip(self.padding, self.output_padding, strict=True))
+        # What output_padding adds is cut from the padding.
         cut = tuple((before, max(after - extra, 0)) for (before, after), extra in pairs)
-        return cut, [max(extra - after, 0) for (_, after), extra in pairs]
+        window = Window(self.stride, cut, self.dilation, self.groups)
+        return window, [max(extra - after, 0) for (_, after), extra in pairs]
 
     def out_shape(self, in_shape: Shape) -> Shape:
         self._check_input(in_shape)
-        cut, rest = self._behind()
-        window = Window(self.stride, cut, self.dilation, self.groups)
+        window, rest = self._window()
         inner = full_sizes(in_shape[1:], self.kernel_size, window)
         if min(inner) < 1:
             raise ValueError(
