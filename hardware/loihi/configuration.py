@@ -18,7 +18,7 @@ from neurojax.chips.loihi.synapse import Synapse
 from neurojax.hardware.loihi import _file
 from neurojax.hardware.loihi._build import build
 from neurojax.hardware.loihi._describe import describe
-from neurojax.hardware.loihi.records import LayerRecord, checked
+from neurojax.hardware.loihi.records import LayerRecord, checked_again
 from neurojax.surrogate import ATan, Surrogate
 
 VERSION = 1
@@ -63,8 +63,7 @@ class Configuration:
             surrogate=surrogate,
             notes=self.notes,
         )
-        chip = spec(device) if isinstance(device, str) else device
-        return MappedNetwork(built.network, chip, built.origins, explain)
+        return MappedNetwork(built.network, spec(device), built.origins, explain)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a .net file, as slayer does; a file that is there is replaced when all is written.
@@ -73,8 +72,7 @@ class Configuration:
             ValueError: The layers aren't valid (somebody changed them).
             OSError: The file can't be written. Nothing is left behind.
         """
-        raw = [({"type": layer.type, **layer.fields}, layer.neuron) for layer in self.layers]
-        _file.write(path, checked(raw)[0])
+        _file.write(path, checked_again(self.layers))
 
     def __str__(self) -> str:
         return "\n".join(f"{number}: {layer}" for number, layer in enumerate(self.layers))
@@ -179,9 +177,7 @@ def configure(
     ((_, shape), *_) = net.inputs.items()
     if input_layer and records[0].type != "input":
         records = (LayerRecord("input", {"shape": np.array(shape, np.int64)}, None), *records)
-    raw = [({"type": layer.type, **layer.fields}, layer.neuron) for layer in records]
-    layers, _ = checked(raw)
-    return Configuration(layers, input_shape=shape, timing=found)
+    return Configuration(checked_again(records), input_shape=shape, timing=found)
 
 
 COLUMNS = {

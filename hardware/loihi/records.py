@@ -133,7 +133,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "refDelay": np.int64(1),
     "activation": "relu",
 }
-_ALWAYS = ("gradedSpike", "refDelay", "activation")
+"""What a neuron has that could have the field and has not."""
 
 
 def checked(
@@ -161,6 +161,15 @@ def checked(
         problems.append("there are no layers")
     stop(problems)
     return tuple(records), tuple(notes)
+
+
+def checked_again(layers: Sequence[LayerRecord]) -> tuple[LayerRecord, ...]:
+    """Layers that somebody may have changed, or made without a file.
+
+    Raises:
+        ValueError: As of `checked`.
+    """
+    return checked([({"type": layer.type, **layer.fields}, layer.neuron) for layer in layers])[0]
 
 
 def stop(problems: Sequence[str]) -> None:
@@ -225,9 +234,9 @@ def _neuron(
     given = {name: value for name, value in fields.items() if name != "type"}
     table = NEURONS[kind]
     values = _checked_fields(given, table, where, problems, notes)
-    for name in _ALWAYS:
+    for name, value in _DEFAULTS.items():
         if name in table.more:
-            values.setdefault(name, _DEFAULTS[name])
+            values.setdefault(name, value)
     return {"type": kind, **values}
 
 
