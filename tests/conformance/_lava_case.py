@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import neurojax as nj
-from tests.conformance._result import QUICK, Result, compare
+from tests.conformance._result import QUICK, NotCovered, Result, compare
 
 GRADIENT = 1e-5
 """Gradients agree to this part of the largest one."""
@@ -24,10 +24,6 @@ FLOAT = 1e-6
 
 TRIES = 24
 """How many ways to read a recording that leaves something open are tried."""
-
-
-class NotCovered(Exception):
-    """The recording shows something that can't be compared yet."""
 
 
 class Case:
@@ -47,7 +43,6 @@ class Case:
         self.params: dict[str, Any] = dict(about.get("params") or {})
         self.outcomes: list[tuple[float, str]] = []
         self.expectations: list[str] = []
-        self.left_out: list[tuple[str, str]] = []
         self._used: set[str] = set()
 
     def __getitem__(self, array: str) -> np.ndarray:
@@ -102,18 +97,13 @@ class Case:
         if defect not in self.expectations:
             self.expectations.append(defect)
 
-    def leave_out(self, why: str, *arrays: str) -> None:
-        """These arrays can't be compared."""
-        self._used |= set(arrays)
-        self.left_out.append((why, ", ".join(sorted(arrays))))
-
     @property
     def differs(self) -> bool:
         """Whether anything that was compared so far differs."""
         return any(text for _, text in self.outcomes)
 
     def results(self, group: str) -> Iterator[Result]:
-        """One result for all that was compared, and one for what was not."""
+        """One result for all that was compared."""
         outcomes = list(self.outcomes)
         for array in sorted(self.arrays.keys() - self._used):
             outcomes.append((np.inf, f"recorded array '{array}' has no counterpart"))
@@ -123,8 +113,6 @@ class Case:
         error = max(error for error, _ in outcomes)
         expectation = "; ".join(self.expectations)
         yield Result(group, self.name, not difference, error, difference, expectation)
-        for why, which in self.left_out:
-            yield Result(group, f"{self.name}: {which}", False, 0.0, expectation=why, covered=False)
 
 
 def first_that_fits(case: Case, ways: Iterable[tuple[str, Callable[[], None]]]) -> None:

@@ -21,8 +21,8 @@ from neurojax.chips.loihi.lif import LIF
 from neurojax.chips.loihi.resonator import RF, RFIzhikevich
 from neurojax.chips.loihi.sigma_delta import Delta, Sigma, SigmaDelta
 from neurojax.chips.loihi.synapse import Synapse, conv as lava_conv, dense as lava_dense
-from tests.conformance._lava_case import FLOAT, Case, NotCovered, evaluate
-from tests.conformance._result import Result, compare
+from tests.conformance._lava_case import FLOAT, Case, evaluate
+from tests.conformance._result import NotCovered, Result, compare
 
 CARRIER = 1 << 24
 """Integers beyond are not exact in a float32."""

@@ -28,6 +28,15 @@ class Result(NamedTuple):
     covered: bool = True
 
 
+class NotCovered(Exception):
+    """The recording shows something that can't be compared."""
+
+
+def not_covered(group: str, case: str, why: str) -> Result:
+    """A case that says why it can't be compared."""
+    return Result(group, case, False, 0.0, expectation=why, covered=False)
+
+
 def attempt(group: str, case: str, results: Callable[[], Iterable[Result]]) -> Iterator[Result]:
     """The results; if they can't be computed, one more that says why. The other cases go on."""
     try:

@@ -22,8 +22,8 @@ from tests.conformance import (
     _lava_spikingjelly as spikingjelly,
     _lava_zoo as zoo,
 )
-from tests.conformance._lava_case import Case, NotCovered
-from tests.conformance._result import Result, attempt
+from tests.conformance._lava_case import Case
+from tests.conformance._result import NotCovered, Result, attempt, not_covered
 
 GROUPS: dict[str, Callable[[Case], Iterator[Result]]] = {
     r"quantize": spikingjelly.quantize,
@@ -75,11 +75,6 @@ def run(directory: Path) -> Iterator[Result]:
 def group_of(name: str) -> str:
     """The group of a case: the beginning of its name that is known."""
     return next((group for group in GROUPS if re.match(group, name)), "unknown")
-
-
-def not_covered(group: str, case: str, why: str) -> Result:
-    """A case that says why it can't be compared."""
-    return Result(group, case, False, 0.0, expectation=why, covered=False)
 
 
 def _natural(name: str) -> list[Any]:
