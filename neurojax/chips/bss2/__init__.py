@@ -1,6 +1,11 @@
 """BrainScaleS-2."""
 
 from neurojax.chips.bss2.adex import AELIF as AELIF
+from neurojax.chips.bss2.eventprop import (
+    EventPropLIF as EventPropLIF,
+    EventPropLinear as EventPropLinear,
+    spike_time as spike_time,
+)
 from neurojax.chips.bss2.lif import IAF as IAF, LI as LI, LIF as LIF
 from neurojax.chips.bss2.weights import (
     linear_exponential_clamp as linear_exponential_clamp,
