@@ -49,7 +49,8 @@ def _check(ways: tuple[Route, ...], network: Network, chip: ChipSpec) -> Iterato
     targets: dict[str, list[str]] = {}
     for way in ways:
         if way.target is not None:
-            targets.setdefault(way.source, []).append(way.target)
+            merged = f" through {way.merge}" if way.merge else ""
+            targets.setdefault(way.source, []).append(way.target + merged)
     for source, names in targets.items():
         # The host can send an event to as many cores as it likes.
         if source not in network.inputs and len(names) > chip.destinations:
