@@ -10,6 +10,7 @@ import equinox as eqx
 
 from neurojax._layer import Shape
 from neurojax._network import Network
+from neurojax.chips._unchain import unchained
 from neurojax.converters._registry import kind_of
 from neurojax.converters.torch import from_torch
 
@@ -18,7 +19,7 @@ class Source(NamedTuple):
     """A network before the chip.
 
     Attributes:
-        network: The network, in real numbers, for inference.
+        network: The network, in real numbers, for inference, without chains.
         batch_size: Samples that share the first axis with the time steps, or None.
         num_timesteps: Time steps that share it with the samples, or None.
     """
@@ -48,7 +49,7 @@ def read_source(
                 f"DynapcnnNetwork: input_shape={shape}, but the network takes {shapes[0]}; leave "
                 "input_shape out"
             )
-        return Source(eqx.nn.inference_mode(snn), batch_size, num_timesteps)
+        return Source(unchained(eqx.nn.inference_mode(snn)), batch_size, num_timesteps)
     snn = getattr(snn, "spiking_model", snn)  # sinabs.Network
     modules = list(snn.modules()) if hasattr(snn, "modules") else []
     shape = _with_camera(modules, shape)
@@ -59,7 +60,7 @@ def read_source(
         )
     batch = _said(modules, "batch_size", batch_size)
     steps = _said(modules, "num_timesteps", num_timesteps)
-    return Source(from_torch(snn, input_shape=shape), batch, steps)
+    return Source(unchained(from_torch(snn, input_shape=shape)), batch, steps)
 
 
 def _with_camera(modules: list[Any], shape: Shape | None) -> Shape | None:

@@ -55,7 +55,7 @@ class DynapcnnNetwork:
         **options: More options of `neurojax.chips.dynapcnn.map`, such as `bias_bits=16`.
 
     Attributes:
-        network: What is simulated: layers with the chip's integers, for training and probes too.
+        network: What is simulated, for training and probes too; with `discretize=False` the model.
         mapped: The mapping that `network` is part of; `mapped.report()` explains it.
         configuration: What the last `make_config` or `to` returned, or None.
 

@@ -253,10 +253,10 @@ def events_to_raster(
     step = _bins(stream["t"] - start, dt, bins)
     if steps is None:
         steps = int(step.max(initial=-1)) + 1
-    if steps * math.prod(shape) > LARGEST_RASTER:
+    if len(stream) and steps * math.prod(shape) > LARGEST_RASTER:
         raise ValueError(
             f"events_to_raster: {steps} steps of shape {shape} are too large for memory; the first "
-            f"event is at {stream['t'].min(initial=0)} us: give `start` or `steps`"
+            f"event is at {stream['t'].min()} us: give `start` or `steps`"
         )
     inside = (step >= 0) & (step < steps)
     place = (step[inside], *(stream[name][inside] for name in ("feature", "y", "x")))
