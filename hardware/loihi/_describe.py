@@ -336,7 +336,7 @@ def _without_shifts(opened: list[_Open], wanted: str | None, problems: _Problems
         timing: places
         for timing, places in (("chip", in_front), ("slayer", behind))
         if wanted in (None, timing)
-        and places
+        and (places or wanted)
         and all(delays and _has_step(list(delays.values())[-1], timing) for delays in places)
     }
     if fits:  # both, if the host's input has neurons: then the one that leaves no such delay

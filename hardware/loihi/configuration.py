@@ -56,14 +56,15 @@ class Configuration:
         Raises:
             ValueError: Layers that don't fit one another, or the chip: all of them.
         """
+        chosen = self.timing if timing is None else timing
         built = build(
             self.layers,
             input_shape=self.input_shape if input_shape is None else input_shape,
-            timing=self.timing if timing is None else timing,
+            timing=chosen,
             surrogate=surrogate,
             notes=self.notes,
         )
-        return MappedNetwork(built.network, spec(device), built.origins, explain)
+        return MappedNetwork(built.network, spec(device), built.origins, explain, chosen)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a .net file, as slayer does; a file that is there is replaced when all is written.
@@ -162,8 +163,9 @@ def configure(
         network: What `chips.loihi.map` or `load` returned, trained or not; or any network of the
             chip's layers.
         timing: Which delays of one step are the chip's (or slayer's) instead of axonal ones, see
-            `load`. None: `"chip"` if one stands in front of every synapse, `"slayer"` if one stands
-            behind every neuron that spikes. `"aligned"`: all are axonal.
+            `load`. `"aligned"`: none. None: as mapped or loaded; of another network, `"chip"` if
+            one stands in front of every synapse, `"slayer"` if one stands behind every neuron that
+            spikes.
         input_layer: Begin with a layer that says the shape of the input, so that `load` never needs
             `input_shape`.
         round_biases: Round biases to whole weight steps (64 steps of the state), all that a file
@@ -172,7 +174,9 @@ def configure(
     Raises:
         ValueError: All that a .net file can't say, with the names of the layers.
     """
-    net = network.network if isinstance(network, MappedNetwork) else network
+    net = network
+    if isinstance(network, MappedNetwork):
+        net, timing = network.network, network.timing if timing is None else timing
     records, found = describe(net, timing, round_biases=round_biases)
     ((_, shape), *_) = net.inputs.items()
     if input_layer and records[0].type != "input":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -86,12 +86,14 @@ class MappedNetwork(eqx.Module):
         network: Simulate, train or sweep this one.
         chip: The frozen description of the device.
         origins: For each layer how it came about, in a form of the chip's own.
+        timing: Which of the chip's own delays are layers of the network, where there is a choice.
     """
 
     network: Network
     chip: Any = eqx.field(static=True)
     origins: tuple[Any, ...] = eqx.field(static=True)
     _explain: Callable[[MappedNetwork], Report] = eqx.field(static=True)
+    timing: str | None = eqx.field(static=True, default=None)
 
     def report(self) -> Report:
         """Per layer: scales, bits used, memory, place, and what was folded or dropped.
@@ -111,7 +113,7 @@ class MappedNetwork(eqx.Module):
                 f"the network has layers {_names(network.names)}, but was mapped with "
                 f"{_names(self.network.names)}; map the other network"
             )
-        return MappedNetwork(network, self.chip, self.origins, self._explain)
+        return replace(self, network=network)
 
     def __str__(self) -> str:
         return str(self.report())

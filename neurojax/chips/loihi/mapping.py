@@ -32,6 +32,7 @@ from neurojax.chips.loihi._population import SIGMA_DELTA
 from neurojax.chips.loihi._reading import read
 from neurojax.chips.loihi._report import explain
 from neurojax.chips.loihi._wanted import Options
+from neurojax.chips.loihi.complex_synapse import ComplexSynapse
 from neurojax.chips.loihi.lif import LIF
 from neurojax.chips.loihi.resources import check_cores
 from neurojax.chips.loihi.spec import WEIGHT_BITS, LoihiSpec, spec
@@ -150,7 +151,7 @@ def map(
     origins = [one.origin for one in made]
     notes = _notes(network, reading, timing, latency)
     origins[-1] = origins[-1]._replace(network_notes=notes)
-    mapped = MappedNetwork(assembled, chip, tuple(origins), explain)
+    mapped = MappedNetwork(assembled, chip, tuple(origins), explain, timing)
     problems.extend(check_cores(mapped, strict=strict))
     if problems:
         raise MappingError(chip.name, problems)
@@ -246,7 +247,11 @@ def _assemble(
     for one in made:
         layers.update(one.layers)
         late.update(
-            {name: one.late for name, layer in one.layers.items() if isinstance(layer, Synapse)}
+            {
+                name: one.late
+                for name, layer in one.layers.items()
+                if isinstance(layer, Synapse | ComplexSynapse)
+            }
         )
     edges: list[Edge] = []
     depth = dict.fromkeys(network.inputs, 0)

@@ -439,6 +439,10 @@ def test_resonators_count_in_weight_steps(kind):
     mapped = compare(net, x)
     assert mapped.network["a"].bits == 24 and "z.imag" in str(mapped)
     assert mapped.report().rows[0]["cores"] == 1
+    late = map_network(net, timing="chip")
+    assert late.network.names == ("z_delay", "z", "a")
+    run = nj.simulate(late.network, jnp.pad(x, ((0, 1), (0, 0), (0, 0))))
+    np.testing.assert_array_equal(run.outputs[1:], nj.simulate(mapped.network, x).outputs)
     loss = lambda n: jnp.sum(nj.simulate(n, jnp.asarray(x)).outputs * jnp.arange(6.0))  # noqa: E731
     before, after = eqx.filter_grad(loss)(net), eqx.filter_grad(loss)(mapped.network)
     np.testing.assert_allclose(

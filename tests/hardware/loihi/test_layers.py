@@ -217,6 +217,29 @@ def test_mapped_networks_come_back(tmp_path, index, timing):
     np.testing.assert_array_equal(*runs)
 
 
+def test_the_timing_of_a_mapping_is_not_guessed(tmp_path):
+    """Delays of one step behind all neurons are the network's own, not slayer's."""
+    weight = jnp.array([[0.5, 0.25], [-0.25, 0.75]])
+    net = nj.Sequential(
+        (2,),
+        fc=nj.Linear.from_weights(weight),
+        a=nj.IAF(reset="zero", strict=True),
+        wait=nj.layers.Delay(1),
+        out_in=nj.Linear.from_weights(weight),
+        out=nj.LI(decay=0.5),
+    )
+    mapped = map_network(net, exponent=0)
+    assert mapped.timing == mapped.with_network(mapped.network).timing == "aligned"
+    assert configure(mapped.network).timing == "slayer"
+    configuration = configure(mapped)
+    assert configuration.timing == "aligned"
+    configuration.save(tmp_path / "x.net")
+    x = spikes((2,), rate=0.6)
+    runs = [nj.simulate(n, x).outputs for n in (mapped.network, load(tmp_path / "x.net").network)]
+    assert np.any(runs[0])
+    np.testing.assert_array_equal(*runs)
+
+
 def test_effective_weights_are_written(tmp_path):
     """Mantissas with an exponent are one integer in a file, if netx can find them again."""
     weight = jnp.array([[62.0, -60.0, 100.0], [0.0, 4.0, -124.0]])
