@@ -7,8 +7,10 @@ from neurojax.chips.bss2.eventprop import (
     spike_time as spike_time,
 )
 from neurojax.chips.bss2.lif import IAF as IAF, LI as LI, LIF as LIF
+from neurojax.chips.bss2.sparse import SparseLinear as SparseLinear
 from neurojax.chips.bss2.weights import (
     linear_exponential_clamp as linear_exponential_clamp,
     linear_saturating as linear_saturating,
     linear_sparse as linear_sparse,
+    split_signs as split_signs,
 )

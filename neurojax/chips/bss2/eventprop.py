@@ -63,13 +63,6 @@ class EventPropLinear(Linear):
     ) -> None:
         super().__init__(in_features, out_features, dtype=dtype, key=key)
 
-    def __check_init__(self) -> None:
-        if self.bias is not None:
-            raise ValueError(
-                "EventPropLinear: a bias is given, which EventProp has no gradient for; use an "
-                "input that spikes at a fixed time instead"
-            )
-
     def step(
         self, state: State, x: Array, *, key: PRNGKeyArray | None = None
     ) -> tuple[State, Array]:
@@ -77,6 +70,11 @@ class EventPropLinear(Linear):
         return state, _graded(self.weight, x)
 
     def out_shape(self, in_shape: Shape) -> Shape:
+        if self.bias is not None:
+            raise ValueError(
+                "EventPropLinear has a bias, which EventProp has no gradient for; use an input "
+                "that spikes at a fixed time instead"
+            )
         return (2, *super().out_shape(in_shape))
 
 

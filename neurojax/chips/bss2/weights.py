@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from neurojax.fixed_point import clamp, round_half_even
+from neurojax.fixed_point import clamp, round_half_away, round_half_even, truncate
 
 LARGEST = 63
 """Largest weight of a synapse: six bits; the sign is that of its row."""
@@ -124,6 +124,42 @@ def linear_sparse(
         [1. 0.]
     """
     return _masked(weight, connected)
+
+
+def split_signs(
+    weight: Float[Array, "*shape"], *, rounding: str = "nearest"
+) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
+    """The two rows of synapses that a signed weight takes: excitatory and inhibitory.
+
+    Args:
+        weight: Weights in steps of the chip, see `linear_saturating`.
+        rounding: `"nearest"`, halves away from zero; `"truncate"`, towards zero, as hxtorch did
+            before 2025.
+
+    Returns:
+        Whole numbers >= 0, of which one is 0; their derivatives are 1 and -1 on their side.
+
+    Raises:
+        ValueError: An unknown `rounding`.
+
+    References:
+        hxtorch (3bfc7aa), `hxtorch.spiking.modules.synapse`; (23943cf), `weight_to_connection`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from neurojax.chips.bss2 import split_signs
+        >>> for row in split_signs(jnp.array([2.5, -1.4])):
+        ...     print(row)
+        [3. 0.]
+        [0. 1.]
+    """
+    rules = {"nearest": round_half_away, "truncate": truncate}
+    if rounding not in rules:
+        raise ValueError(
+            f"split_signs: rounding is {rounding!r}; it must be 'nearest' or 'truncate'"
+        )
+    whole = rules[rounding](weight)
+    return jnp.where(weight > 0, whole, 0.0), jnp.where(weight < 0, -whole, 0.0)
 
 
 @jax.custom_jvp
