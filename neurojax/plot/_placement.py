@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from neurojax.chips import MappedNetwork
@@ -103,11 +103,13 @@ def placement(
         for row in used
         for i, core in enumerate(row.destinations)
     ]
-    outputs = {row.core: _outputs(row) for row in used if _outputs(row)}
+    outputs: dict[Hashable, tuple[int, ...]] = {
+        row.core: _outputs(row) for row in used if _outputs(row)
+    }
     names = {row.core: textwrap.wrap(_breakable(row.layer), LETTERS)[:2] for row in used}
     header = HEADER + LINE * max(len(lines) for lines in names.values())
     sizes = Sizes(WIDTH, header + BAR * len(MEMORIES), START, LABEL)
-    ends = {core: len(pools) for core, pools in outputs.items()}
+    ends: dict[Hashable, int] = {core: len(pools) for core, pools in outputs.items()}
     layout = lay_out(
         list(starts), [row.core for row in used], links, ends, columns=columns, sizes=sizes
     )

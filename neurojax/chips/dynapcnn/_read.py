@@ -27,7 +27,7 @@ from neurojax.chips.dynapcnn._blocks import (
     unsupported,
 )
 from neurojax.chips.dynapcnn._checks import check_camera
-from neurojax.chips.dynapcnn._signal import Signal, composed, resolve, summed, unscaled
+from neurojax.chips.dynapcnn._signal import Signal, composed, resolve, summed, trimmed, unscaled
 from neurojax.chips.dynapcnn.dvs import DVS
 from neurojax.chips.dynapcnn.spec import ChipSpec
 from neurojax.layers import (
@@ -131,10 +131,10 @@ class _Reader:
             return
         if isinstance(layer, Concat) and len(sources) > 1:
             signal = self._concatenate(name, layer, sources)
-        elif len(sources) > 1:
+        elif len(sources) > 1 and (isinstance(layer, Add) or not layer.many_inputs):
             signal = self._add(name, layer, sources)
         else:
-            (signal,) = sources
+            signal = sources[0]  # others only before layers that are refused
         if not isinstance(layer, Add | Concat):
             signal = self._through(name, layer, signal)
         self.signals[name] = self._shared(name, signal)
@@ -299,6 +299,7 @@ class _Reader:
                 "put it directly behind the input",
             )
             return dataclasses.replace(signal, shape=_map(shape), rescale=unscaled(shape[0]))
+        layer = trimmed(layer, self.network.in_shape(name))
         camera = layer if signal.camera is None else composed(signal.camera, layer)
         if camera is None:
             self._problem(

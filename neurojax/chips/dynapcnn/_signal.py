@@ -71,6 +71,13 @@ def resolve(factors: Factors, method: str | None) -> np.ndarray | None:
     return np.array([halves[some] if len(some) > 1 else next(iter(some)) for some in factors])
 
 
+def trimmed(layer: DVS, in_shape: Shape) -> DVS:
+    """Without a crop that keeps everything; sinabs writes one down always."""
+    height, width = in_shape[-2] // layer.pool[0], in_shape[-1] // layer.pool[1]
+    whole = layer.crop == ((0, height), (0, width))
+    return dataclasses.replace(layer, crop=None) if whole else layer
+
+
 def composed(first: DVS, second: DVS) -> DVS | None:
     """One front end that does what two do in a row; None where the order of its steps forbids."""
     turned = first.flip_x or first.flip_y or first.swap_xy

@@ -55,6 +55,7 @@ class Options(NamedTuple):
     max_spikes: Any
     surrogate: Surrogate | None
     merge_factors: str | None
+    silicon: dict[str, Any]  # options of a core of the same names
 
 
 def map(
@@ -68,6 +69,9 @@ def map(
     dvs_input: bool | None = None,
     merge_factors: Literal["mean", "harmonic"] | None = None,
     cores: str | Mapping[str, int] = "auto",
+    overflow: Literal["saturate", "wrap"] | None = None,
+    count_overflow: bool = False,
+    leak_every: int | None = None,
 ) -> MappedNetwork:
     """Map a network onto a chip of the DYNAP-CNN family.
 
@@ -95,6 +99,9 @@ def map(
             are added up, which no chip can do exactly: None refuses; `"mean"` and `"harmonic"` are
             sinabs' `rescale_method_1` and `_2`, half of that mean of the factors.
         cores: `"auto"`, or the number of the core of each layer, by the names of the neurons.
+        overflow: What a membrane above 32767 does, see `Core`.
+        count_overflow: Count how often that happens, see `Core`.
+        leak_every: Time steps from one addition of the bias to the next, see `Core`.
 
     Returns:
         The network as the chip computes it: a `Core` for all that one core does, `SumPool2d`,
@@ -125,7 +132,8 @@ def map(
         raise ValueError(f"merge_factors={merge_factors!r}; use 'mean', 'harmonic' or None")
     network = unchained(network)
     chip = spec(device)
-    options = Options(bias_bits, peer_lower_bound, max_spikes, surrogate, merge_factors)
+    silicon = {"overflow": overflow, "count_overflow": count_overflow, "leak_every": leak_every}
+    options = Options(bias_bits, peer_lower_bound, max_spikes, surrogate, merge_factors, silicon)
     problems: list[Problem] = []
     plan = read(network, chip, problems, dvs_input=dvs_input)
     check_wiring(plan, chip, problems)
@@ -278,6 +286,7 @@ def _core(block: Block, held: Discretised, options: Options) -> Core:
         bias_bits=options.bias_bits,
         surrogate=surrogate,
         flat=block.flat,
+        **options.silicon,
     )
 
 

@@ -164,6 +164,8 @@ def test_options():
     assert map_network(net).network["spikes"].max_spikes is None
     chosen = map_network(net, surrogate=Exponential(width=0.7)).network["spikes"]
     assert chosen.surrogate == Exponential(width=0.7)
+    silicon = map_network(net, overflow="wrap", count_overflow=True, leak_every=3).network["digits"]
+    assert (silicon.overflow, silicon.count_overflow, silicon.leak_every) == ("wrap", True, 3)
     assert map_network(net, bias_bits=16).network["spikes2"].bias_bits == 16
     with pytest.raises(ValueError, match="bias_bits=4"):
         map_network(net, bias_bits=4)

@@ -329,6 +329,7 @@ def test_scales_in_front_of_a_merge():
         ({"d": DVS(pixel_array=True)}, False, ("d", DVS())),
         ({"d": DVS(merge_polarities=True), "p": AvgPool2d(2)}, None,
          ("p", DVS(merge_polarities=True, pool=2))),
+        ({"d": DVS(crop=((0, 16), (0, 16))), "p": SumPool2d(2)}, None, ("p", DVS(pool=2))),
         ({"d": DVS(crop=((4, 12), (0, 8))), "e": DVS(crop=((2, 8), (1, 7)), flip_x=True),
           "f": DVS(flip_x=True, swap_xy=True)}, None,
          ("f", DVS(crop=((6, 12), (1, 7)), swap_xy=True))),
@@ -350,7 +351,7 @@ def test_the_front_end(layers, dvs_input, expected):
     assert f"'{name}' is the camera's block: {block.describe()}" in str(mapped)
     if shapes is not None:
         x = np.random.default_rng(0).poisson(0.5, (2, 16, 16)).astype(np.float32)
-        for known in (shapes[n] for n in shapes.names if isinstance(shapes[n], DVS)):
+        for known in (shapes[n] for n in shapes.names if isinstance(shapes[n], DVS | SumPool2d)):
             _, x = known.step(None, x)
         if not averages and len(layers) > 1:
             _, once = block.step(
