@@ -18,7 +18,7 @@ from neurojax import surrogate as surrogates
 from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
 from neurojax.chips._surrogate import InSteps
 from neurojax.chips.loihi._neuron import in_weight_steps
-from neurojax.chips.loihi.quantise import SCALE, _positive
+from neurojax.chips.loihi.quantise import SCALE, positive
 from neurojax.chips.loihi.spec import STATE_BITS, STATE_SHIFT
 from neurojax.fixed_point import (
     derivative_of,
@@ -53,9 +53,9 @@ class AbstractDelta(Layer):
 
     def __check_init__(self) -> None:
         name = type(self).__name__
-        _positive(f"{name}: scale", self.scale)
+        positive(f"{name}: scale", self.scale)
         if self.message_scale is not None:
-            _positive(f"{name}: message_scale", self.message_scale)
+            positive(f"{name}: message_scale", self.message_scale)
         for field in ("spike_exp", "state_exp"):
             value = getattr(self, field)
             if value is not None and (value != int(value) or not 0 <= value <= 7):

@@ -17,7 +17,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._layer import Constant, Layer, constants_to_floats, parameter
 from neurojax.chips.loihi._leak import leak, on_grid
-from neurojax.chips.loihi.quantise import SCALE, _positive
+from neurojax.chips.loihi.quantise import SCALE, positive
 from neurojax.chips.loihi.spec import FULL, STATE_SHIFT
 from neurojax.fixed_point import derivative_of, divide, truncate
 
@@ -51,7 +51,7 @@ class AbstractScaled(Layer):
                     f"{name}: {field} is {value:g}; it must be >= 0"
                     + (", or None for a neuron that doesn't spike" * (field == "threshold"))
                 )
-        _positive(f"{name}: scale", self.scale)
+        positive(f"{name}: scale", self.scale)
 
     @property
     def w_scale(self) -> int:

@@ -140,7 +140,7 @@ class EightBit(Layer):
     ) -> None:
         self.gain = None if gain is None else jnp.asarray(gain, jnp.float32).reshape(-1)
         self.mask = None if mask is None else jnp.asarray(mask, jnp.float32)
-        self.scale, self.largest = _positive("EightBit: scale", scale), int(largest)
+        self.scale, self.largest = positive("EightBit: scale", scale), int(largest)
 
     @property
     def limits(self) -> tuple[int, int]:
@@ -292,7 +292,7 @@ class QuantisedInput(Layer):
     largest: int = eqx.field(static=True, default=LARGEST, kw_only=True)
 
     def __check_init__(self) -> None:
-        _positive("QuantisedInput: scale", self.scale)
+        positive("QuantisedInput: scale", self.scale)
 
     def _quantised(self, x: Any) -> Array:
         return quantise_8bit(x, scale=self.scale, largest=self.largest)
@@ -313,7 +313,7 @@ class QuantisedInput(Layer):
         return "QuantisedInput, 8 bit"
 
 
-def _positive(what: str, value: Any) -> float:
+def positive(what: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 1:
         raise ValueError(f"{what} is {value!r}; it must be a number >= 1 (64 is usual)")
     return value

@@ -45,7 +45,7 @@ from neurojax.chips.loihi._delta import (
     steps_per_unit,
 )
 from neurojax.chips.loihi._neuron import check_norm
-from neurojax.chips.loihi.quantise import SCALE, _positive
+from neurojax.chips.loihi.quantise import SCALE, positive
 from neurojax.fixed_point import derivative_of, round_half_even
 from neurojax.layers.activation import ReLU
 from neurojax.layers.shape import Identity
@@ -126,7 +126,7 @@ class Sigma(Layer):
 
     def __check_init__(self) -> None:
         if self.scale is not None:
-            _positive("Sigma: scale", self.scale)
+            positive("Sigma: scale", self.scale)
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return tuple(in_shape)
