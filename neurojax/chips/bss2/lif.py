@@ -48,7 +48,7 @@ class LIF(AbstractLeaky, AbstractFiring):
         >>> net = nj.Sequential((1,), hidden=bss2.LIF(tau_mem=4e-6, tau_syn=4e-6))
         >>> run = nj.simulate(net, jnp.array([3.0, 0, 0, 0]).reshape(4, 1, 1), probes=["hidden.v"])
         >>> print(run["hidden.v"].ravel(), run.outputs.ravel())
-        [0.     0.75   0.     0.4219] [0. 0. 1. 0.]
+        [0.       0.75     0.       0.421875] [0. 0. 1. 0.]
     """
 
 
