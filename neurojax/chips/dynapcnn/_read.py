@@ -309,11 +309,10 @@ class _Reader:
                 "bring the steps into this order",
             )
             camera = layer
-        rescale = signal.rescale if len(signal.rescale) == shape[0] else unscaled(shape[0])
         return dataclasses.replace(
             signal,
             shape=_map(shape),
-            rescale=rescale,
+            rescale=signal.rescale[: shape[0]],  # both polarities have the same factor
             camera=camera,
             parts=(*signal.parts, name),
         )

@@ -329,6 +329,8 @@ def test_scales_in_front_of_a_merge():
         ({"d": DVS(pixel_array=True)}, False, ("d", DVS())),
         ({"d": DVS(merge_polarities=True), "p": AvgPool2d(2)}, None,
          ("p", DVS(merge_polarities=True, pool=2))),
+        ({"p": AvgPool2d(2), "d": DVS(merge_polarities=True)}, None,
+         ("d", DVS(merge_polarities=True, pool=2))),
         ({"d": DVS(crop=((0, 16), (0, 16))), "p": SumPool2d(2)}, None, ("p", DVS(pool=2))),
         ({"d": DVS(crop=((4, 12), (0, 8))), "e": DVS(crop=((2, 8), (1, 7)), flip_x=True),
           "f": DVS(flip_x=True, swap_xy=True)}, None,
