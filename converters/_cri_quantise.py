@@ -19,6 +19,7 @@ W_BITS = 16
 LEVELS = 2 ** (W_BITS - 1) - 1
 """Largest weight; hs_api does not use -32768."""
 
+UNWEIGHED = "attn_lif"
 COMPATIBLE = (None, "main")
 
 
@@ -63,6 +64,9 @@ def weight_quantization(b: int) -> Callable[[Any, Any], Any]:
 
 class Quantize_Network:
     """Weights, biases and thresholds as multiples of w_delta = alpha / 32767.
+
+    As in hs_api, neurons called `attn_lif` keep their threshold: they add products of spikes, which
+    no weights multiply.
 
     Args:
         w_alpha: Largest magnitude of weights and biases; larger ones are clipped (with a warning).
@@ -112,7 +116,7 @@ class Quantize_Network:
                     beyond = self._layer(module)
                     if beyond:
                         clipped.append(f"{beyond} of '{name}'")
-                elif isSNNLayer(module):
+                elif isSNNLayer(module) and name.rpartition(".")[2] != UNWEIGHED:
                     self._neurons(module)
         if clipped and self._compat is None:
             warnings.warn(

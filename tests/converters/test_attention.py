@@ -161,7 +161,7 @@ def test_quantised_attention_keeps_its_grid():
     module = Attention(DIM, HEADS, if_node(0.5), if_node(0.5), norm=False)
     x = spikes(rng, 6, 1, TOKENS, DIM)
     quantised = Quantize_Network(w_alpha=1).quantize(module.eval())
-    quantised.attn_lif.v_threshold = 0.5
+    assert (quantised.attn_lif.v_threshold, quantised.q_lif.v_threshold) == (0.5, 16384)
     expected = answers(quantised, x)
     converter = converted(quantised, (TOKENS, DIM), 6)
     weights = {key: weight for key, weight in converter.axon_dict["a0"]}

@@ -55,12 +55,14 @@ def after(
     elif xi is not None:
         quiet = _wide.add(quiet, xi)
     quiet = select(leaks, quiet, select(clears, zeros(exact), exact))
-    keep = jnp.where(leaks, _kept(neuron), jnp.where(clears, 0.0, 1.0))
+    keep = _chosen(leaks, _kept(neuron), _chosen(clears, 0.0, 1.0))
     subtracts = _subtracts(neuron)
     less = _wide.subtract(exact, theta)
     spent = select(subtracts, less, zeros(exact))
     # Both ways that the membrane can go on, so that the spike, which chooses, has its gradient.
-    on = _derivative_of(keep * v, _wide.to_float(quiet))
+    # (JAX 0.10 can't batch the derivative of a constant, which a memoryless membrane is.)
+    cleared = clears is True and leaks is False
+    on = jnp.zeros_like(v) if cleared else _derivative_of(keep * v, _wide.to_float(quiet))
     back: Any = 0.0
     if subtracts is not False:
         back = jnp.where(subtracts, _derivative_of(above, _wide.to_float(less)), 0)
@@ -84,8 +86,17 @@ def _leak(neuron: Any) -> Any:
 
 def _kept(neuron: Any) -> Any:
     """The part of the membrane that the leak leaves, for the gradient."""
-    lost = -jnp.asarray(_leak(neuron), jnp.int32)
-    return 1 - jnp.ldexp(jnp.float32(1), lost)
+    leak = _leak(neuron)
+    if isinstance(leak, int):
+        return 1 - 2.0**-leak
+    return 1 - jnp.ldexp(jnp.float32(1), -leak)
+
+
+def _chosen(condition: Any, yes: Any, no: Any) -> Any:
+    """One of two numbers, without an operation where the condition is the same for all neurons."""
+    if isinstance(condition, bool):
+        return yes if condition else no
+    return jnp.where(condition, yes, no)
 
 
 def _quotient(neuron: Any, n: Wide) -> Wide:

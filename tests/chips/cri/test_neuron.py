@@ -322,3 +322,21 @@ def test_describe():
     assert text == "CRI IF, theta by neuron, refractory 2, soft reset"
     assert "theta learned" in Neuron(theta=[1.0, 2.0]).describe()
     assert "CRI LIF" in str(nj.describe(nj.Sequential((4,), n=Neuron(theta=20))))
+
+
+@pytest.mark.parametrize("order", ["hardware", "dev"])
+@pytest.mark.parametrize("schedule", ["step", "layer"])
+def test_gradients_pass_memoryless_neurons(order, schedule):
+    """Relays, OR and AND neurons are such: what arrives decides the next spike alone."""
+    network = nj.Sequential((3,), n=Neuron(theta=0, model="ANN", order=order))
+    weights = jnp.array([1.0, 10.0, 100.0, 1000.0])
+
+    def loss(x):
+        spikes = nj.simulate(network, x, schedule=schedule).outputs
+        return (weights[:, None, None] * spikes).sum()
+
+    gradient = np.asarray(jax.grad(loss)(jnp.ones((4, 2, 3))))
+    unit = gradient[0] / 10  # an input is weighed as the spike one step later
+    assert (unit > 0).all()
+    for time, weight in enumerate([10.0, 100.0, 1000.0, 0.0]):
+        np.testing.assert_allclose(gradient[time], unit * weight, rtol=1e-5)
