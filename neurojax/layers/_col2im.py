@@ -25,8 +25,8 @@ from neurojax.layers._im2col import (
     _matrix,
     _product,
     _sum_patches,
-    _weight_gradient,
     convolve,
+    weight_gradient,
 )
 
 
@@ -72,7 +72,7 @@ def _to_input(ct: Array, x: Any, weight: Array, *, window: Window) -> Array:
 
 
 def _to_weight(ct: Array, x: Array, weight: Any, *, window: Window) -> Array:
-    return _unrepeated(_weight_gradient(x, ct, weight, window=window), weight.aval.shape)
+    return _unrepeated(weight_gradient(x, ct, weight, window=window), weight.aval.shape)
 
 
 def _unrepeated(gradient: Array, shape: tuple[int, ...]) -> Array:

@@ -71,15 +71,15 @@ def convolve(
     return _convolve_p.bind(x.astype(dtype), weight.astype(dtype), window=window)
 
 
-def _forward(x: Array, weight: Array, *, window: Window) -> Array:
+def forward(x: Array, weight: Array, *, window: Window) -> Array:
     kernel = weight.shape[-window.ndim :]
-    sizes = _out_sizes(x.shape[-window.ndim :], kernel, window)
+    sizes = out_sizes(x.shape[-window.ndim :], kernel, window)
     columns = _patches(x, kernel, window)
     y = _product(_matrix(weight, window), columns)
     return y.reshape(*y.shape[:-3], weight.shape[-window.ndim - 2], *sizes)
 
 
-def _weight_gradient(ct: Array, x: Array, weight: Any, *, window: Window) -> Array:
+def weight_gradient(ct: Array, x: Array, weight: Any, *, window: Window) -> Array:
     shape = weight.aval.shape
     kernel = shape[-window.ndim :]
     columns = _patches(x, kernel, window)
@@ -97,7 +97,7 @@ def _weight_gradient(ct: Array, x: Array, weight: Any, *, window: Window) -> Arr
     return _from_matrix(jnp.swapaxes(gradient, -1, -2), shape, window)
 
 
-def _input_gradient(ct: Array, x: Any, weight: Array, *, window: Window) -> Array:
+def input_gradient(ct: Array, x: Any, weight: Array, *, window: Window) -> Array:
     shape, kernel = x.aval.shape, weight.shape[-window.ndim :]
     sizes = ct.shape[-window.ndim :]
     ct = _by_group(ct, window)
@@ -140,7 +140,7 @@ def _patches(x: Array, kernel: Sequence[int], window: Window) -> Array:
     lead = x.shape[: -ndim - 1]
     x = x.reshape(-1, *x.shape[-ndim - 1 :])  # XLA's loops over one leading axis are the fast ones
     x = jnp.pad(x, ((0, 0),) * (x.ndim - ndim) + window.padding)
-    sizes = _out_sizes(x.shape[-ndim:], kernel, window._replace(padding=((0, 0),) * ndim))
+    sizes = out_sizes(x.shape[-ndim:], kernel, window._replace(padding=((0, 0),) * ndim))
     for axis, taps in _passes(kernel):
         x = jnp.concatenate(
             [_tap(x, offsets, axis, sizes, window) for offsets in taps], axis=x.ndim - ndim - 1
@@ -226,7 +226,7 @@ def _from_matrix(matrix: Array, shape: tuple[int, ...], window: Window) -> Array
     return jnp.moveaxis(weight, -1, -ndim - 1)
 
 
-def _out_sizes(sizes: Sequence[int], kernel: Sequence[int], window: Window) -> tuple[int, ...]:
+def out_sizes(sizes: Sequence[int], kernel: Sequence[int], window: Window) -> tuple[int, ...]:
     return tuple(
         (n + before + after - d * (k - 1) - 1) // s + 1
         for n, k, s, (before, after), d in zip(
@@ -235,13 +235,13 @@ def _out_sizes(sizes: Sequence[int], kernel: Sequence[int], window: Window) -> t
     )
 
 
-def _abstract(x: Any, weight: Any, *, window: Window) -> Any:
+def abstract(x: Any, weight: Any, *, window: Window) -> Any:
     ndim = window.ndim
     lead = jnp.broadcast_shapes(x.shape[: -ndim - 1], weight.shape[: -ndim - 2])
-    sizes = _out_sizes(x.shape[-ndim:], weight.shape[-ndim:], window)
+    sizes = out_sizes(x.shape[-ndim:], weight.shape[-ndim:], window)
     return jax.core.ShapedArray((*lead, weight.shape[-ndim - 2], *sizes), x.dtype)
 
 
 _convolve_p = bilinear_primitive(
-    "convolve_im2col", _forward, _abstract, _input_gradient, _weight_gradient
+    "convolve_im2col", forward, abstract, input_gradient, weight_gradient
 )

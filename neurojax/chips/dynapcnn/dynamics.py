@@ -29,6 +29,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -36,9 +37,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from neurojax import surrogate as surrogates
 from neurojax._layer import Layer, Shape, parameter
+from neurojax.chips.dynapcnn._event_conv import convolve_counts
 from neurojax.chips.dynapcnn.spec import STATE_BITS, WEIGHT_BITS
 from neurojax.fixed_point import clamp, integer_range, round_half_even
 from neurojax.layers import Conv2d
+from neurojax.layers._im2col import Window
 
 LARGEST_EXACT = 1 << 24
 """Integers up to here, and no further, are exact in float32."""
@@ -211,7 +214,7 @@ class Core(Layer):
                 f"a core computes with integers in float32, but its input is {x.dtype}, which "
                 "holds fewer of them; pass float32 inputs"
             )
-        _, current = self._conv().step(None, x.reshape(-1, 1, 1) if x.ndim == 1 else x)
+        current = self._convolve(x.reshape(-1, 1, 1) if x.ndim == 1 else x)
         # Some convolution algorithms of GPUs are off by less than half a step.
         current = round_half_even(current)
         if self.bias is not None and self._clocked is None:
@@ -223,6 +226,13 @@ class Core(Layer):
         if overflowed is not None:
             overflowed = overflowed + over
         return CoreState(v, tick, overflowed), spikes
+
+    def _convolve(self, x: Array) -> Array:
+        conv = self._conv()
+        if jax.default_backend() != "cpu":
+            return conv.step(None, x)[1]
+        window = Window(conv.stride, conv.padding, conv.dilation, conv.groups)
+        return convolve_counts(x, conv.weight, window)
 
     def _leaked(self, state: CoreState) -> CoreState:
         """The state after the slow clock, if it ticks before this step."""
