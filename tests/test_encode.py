@@ -464,3 +464,9 @@ def test_everything_compiles_under_vmap():
         assert mapped.shape[1:] == (2, 3)
         one = encoder(x[0])
         assert (mapped[:, 0] == one).all()
+
+
+def test_a_raster_too_large_says_when_the_first_event_is():
+    late = encode.Events(*np.array([[10**15], [0], [0], [1]]))
+    with pytest.raises(ValueError, match="first event is at 1000000000000000 us"):
+        encode.events_to_raster(late, dt=1e-6, shape=(2, 1, 1))

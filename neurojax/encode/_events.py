@@ -14,8 +14,7 @@ from jaxtyping import ArrayLike, Float, Int, Num
 
 from ._rate import check_steps
 from ._spike_list import check_raster
-
-_LARGEST = 2**32  # entries in a raster; more is a mistake in the times rather than a wish
+from ._time_grid import LARGEST_RASTER, microseconds, step_edges
 
 
 class Events(eqx.Module):
@@ -87,17 +86,18 @@ def events_to_raster(
     time = events.t.astype(np.int64) - start
     last = int(time.max(initial=-1))
     if dt is not None:
-        tick = _microseconds(dt)
+        tick = microseconds(dt)
         steps = int(last // tick) + 1 if steps is None else steps
     else:
         assert steps is not None
         tick = Fraction(max(last + 1, steps), steps)
-    if steps * math.prod(shape) > _LARGEST:
+    if steps * math.prod(shape) > LARGEST_RASTER:
+        first = f"The first event is at {int(events.t.min())} us: give" if len(events) else "Give"
         raise ValueError(
             f"events_to_raster: {steps} steps of shape {shape}; too large for memory. "
-            f"The first event is at {int(events.t.min(initial=0))} us: give `start` or `steps`."
+            f"{first} `start` or `steps`."
         )
-    edges = _edges(tick, steps)
+    edges = step_edges(tick, steps)
     step = np.searchsorted(edges, time, side="right") - 1
     inside = (step >= 0) & (step < steps)
 
@@ -143,19 +143,6 @@ def raster_to_events(
     steps, channels, height, width = counts.shape
     places = np.nonzero(counts)
     step, channel, y, x = (np.repeat(place, counts[places]) for place in places)
-    t = _edges(_microseconds(dt), steps)[step] + start
+    t = step_edges(microseconds(dt), steps)[step] + start
     polarity = channel if channels == 2 else np.ones_like(channel)
     return Events(t, x, y, polarity, size=(height, width))
-
-
-def _microseconds(dt: float) -> Fraction:
-    # 1/3 ms is 333.333... us in floating point; as a fraction it's 1000/3 again.
-    tick = Fraction(dt * 1e6).limit_denominator(1000)
-    if tick < 1:
-        raise ValueError(f"dt is {dt} s; event times are whole microseconds, so the least is 1e-6.")
-    return tick
-
-
-def _edges(tick: Fraction, steps: int) -> Int[np.ndarray, " edges"]:
-    """First whole microsecond of every step, and of the one behind the last."""
-    return -(-np.arange(steps + 1, dtype=np.int64) * tick.numerator // tick.denominator)

@@ -30,8 +30,8 @@ from jaxtyping import ArrayLike, Float, Num
 
 from neurojax._files import written_whole
 from neurojax.encode import Events
-from neurojax.encode._events import _LARGEST as LARGEST_RASTER, _edges, _microseconds
 from neurojax.encode._spike_list import check_raster
+from neurojax.encode._time_grid import LARGEST_RASTER, microseconds, step_edges
 
 EVENT = np.dtype(
     [("x", np.int32), ("y", np.int32), ("t", np.int64), ("feature", np.int32), ("layer", np.int32)]
@@ -135,7 +135,7 @@ def raster_to_events(
         places = _blocks(places, counts[places])
     step, feature, y, x = places
     if round_times == "up":
-        times = _edges(_microseconds(dt), steps)[:-1] + round(delay_factor * 1e6)
+        times = step_edges(microseconds(dt), steps)[:-1] + round(delay_factor * 1e6)
     else:  # sinabs' own order of operations, for its roundings
         times = (np.arange(steps) * 1e6 * dt + delay_factor * 1e6).astype(np.int64)
     return make_events(x, y, times[step], feature, layer=layer)
@@ -277,7 +277,7 @@ def _bins(t: np.ndarray, dt: float, bins: str) -> np.ndarray:
         return np.floor(t / (1e6 * dt)).astype(np.int64)
     if bins != "whole":
         raise ValueError(f"events_to_raster: bins={bins!r} must be 'whole' or 'float'")
-    tick = _microseconds(dt)
+    tick = microseconds(dt)
     # Step k holds the whole t with k tick <= t < (k + 1) tick.
     return t * tick.denominator // tick.numerator
 
