@@ -11,7 +11,7 @@ from neurojax._layer import Layer, Shape
 from neurojax._network import Network
 from neurojax.chips._mapped import Problem
 from neurojax.chips.dynapcnn._blocks import Block
-from neurojax.chips.dynapcnn._read import Plan
+from neurojax.chips.dynapcnn._plan import Plan
 from neurojax.chips.dynapcnn.routes import Route, find_routes
 from neurojax.chips.dynapcnn.spec import ChipSpec
 from neurojax.layers import SumPool2d

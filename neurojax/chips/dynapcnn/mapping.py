@@ -34,7 +34,8 @@ from neurojax.chips.dynapcnn._checks import (
     scalar,
 )
 from neurojax.chips.dynapcnn._origin import Origin, provenance_of
-from neurojax.chips.dynapcnn._read import Plan, read
+from neurojax.chips.dynapcnn._plan import Plan
+from neurojax.chips.dynapcnn._read import read
 from neurojax.chips.dynapcnn._signal import resolve
 from neurojax.chips.dynapcnn._weights import core_weights
 from neurojax.chips.dynapcnn._wiring import check_wiring
