@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
+import neurojax as nj
 from tests.conformance._result import Result, compare
 
 EXACT, TRACE, GRADIENT = 0.0, 1e-5, 1e-4
@@ -63,3 +65,16 @@ def loss_terms(case: Case) -> list[tuple[str, str]]:
         return re.findall(r"sum\((\w+)\*(\w+)\)", text)
     usual = [("spikes", "cot_z"), ("membrane", "cot_v"), ("current", "cot_i")]
     return [(what, cotangent) for what, cotangent in usual if cotangent in case.arrays]
+
+
+class Masked(nj.layers.BatchDropout):
+    """Dropout with a given mask in place of a drawn one."""
+
+    given: jax.Array
+
+    def __init__(self, rate: float, given: jax.Array) -> None:
+        super().__init__(rate)
+        self.given = given
+
+    def mask(self, shape: tuple[int, ...]) -> jax.Array:
+        return self.given

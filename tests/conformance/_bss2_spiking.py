@@ -17,7 +17,16 @@ import numpy as np
 
 import neurojax as nj
 from neurojax.chips import bss2
-from tests.conformance._bss2_case import EXACT, GRADIENT, TRACE, Case, cases, loss_terms, result_of
+from tests.conformance._bss2_case import (
+    EXACT,
+    GRADIENT,
+    TRACE,
+    Case,
+    Masked,
+    cases,
+    loss_terms,
+    result_of,
+)
 from tests.conformance._result import Result, attempt
 
 PATHS = {"spikes": "n", "membrane": "n.v", "current": "n.i", "adaptation": "n.w"}
@@ -246,25 +255,10 @@ def compare_eventprop(case: Case, about: dict[str, Any]) -> Result:
     return result_of(case, pairs)
 
 
-class Masked(nj.layers.BatchDropout):
-    """Dropout with a given mask in place of a drawn one."""
-
-    given: jax.Array
-
-    def __init__(self, rate: float, given: jax.Array) -> None:
-        super().__init__(rate)
-        self.given = given
-
-    def mask(self, shape: tuple[int, ...]) -> jax.Array:
-        return self.given
-
-
 def compare_network(case: Case) -> Result:
     """Synapse, LIF, batch dropout, synapse, LI, as hxtorch's experiment runs them."""
     arrays, about = case.arrays, case.about
-    timing = {"tau_mem": about["tau_mem"], "tau_syn": about["tau_syn"]}
-    # Its neurons take their capacitance as 10e-6 unless it is given.
-    timing["c_mem"] = about.get("c_mem", 10e-6)
+    timing = {name: about[name] for name in ("tau_mem", "tau_syn", "c_mem") if name in about}
     hidden = bss2.LIF(
         threshold=about["threshold"],
         refractory_time=about["refractory_time"],
