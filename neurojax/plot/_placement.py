@@ -171,7 +171,8 @@ def _breakable(name: str | None) -> str:
     text = str(name)
     if len(text) <= LETTERS:
         return text
-    cut = max(text.rfind(mark, 0, LETTERS) for mark in "_.-") + 1 or LETTERS
+    cut = max(text.rfind(mark, 0, LETTERS) for mark in "_.-") + 1
+    cut = cut if len(text) - cut <= LETTERS and cut else LETTERS
     return f"{text[:cut]} {_fit(text[cut:], LETTERS)}"
 
 
