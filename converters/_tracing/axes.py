@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from neurojax import layers
+from neurojax._layer import Layer, Shape
 from neurojax.converters._tracing.operations import argument, handles, ints
 from neurojax.converters._tracing.recording import Record, Value
 from neurojax.converters._tracing.timeloop import Fold, misuse
@@ -254,10 +256,15 @@ def _pieces(fold: Fold, record: Record) -> None:
     start = argument(record, 2, "start") if record.name == "narrow" else 0
     for output in (record.outputs,) if isinstance(record.outputs, Value) else record.outputs:
         stop = start + output.shape[axis]
-        piece = layers.Slice(start, stop, at)
+        key = (start, stop, at)
         one = dataclasses.replace(record, outputs=output)
-        fold.operation(one, record.name, [x], lambda _, piece=piece: {"": piece}, (start, stop, at))
+        fold.operation(one, record.name, [x], partial(_slice, key), key)
         start = stop
+
+
+def _slice(key: tuple[int, int, int], shape: Shape) -> dict[str, Layer]:
+    del shape
+    return {"": layers.Slice(*key)}
 
 
 def _rename_axes(fold: Fold, output: Any, lead: tuple[str, ...]) -> None:
