@@ -15,12 +15,14 @@ from neurojax.chips import MappedNetwork, MappingError
 from neurojax.chips.dynapcnn import Core, map as map_network
 from neurojax.hardware.dynapcnn import configure
 from tests.conformance._dynapcnn_case import IGNORES, NotCovered, is_ignored, leaves, not_covered
+from tests.conformance._dynapcnn_layers import NEURONS
 from tests.conformance._dynapcnn_model import rebuild, tree_of
 from tests.conformance._result import Result, attempt, in_words
 
 LOW_ZERO = "sinabs writes threshold_low 0, at which the chip misbehaves; ours is -1"
 SQUEEZE = "sinabs asks for IAFSqueeze, whose time axis lies in the batch; ours has one of its own"
 FRONT = "sinabs wants to be told of the camera in front of a pool; ours is put there"
+EMPTY = "sinabs makes a network without cores of modules without neurons"
 
 BETTER = {
     r"use `IAFSqueeze`": SQUEEZE,
@@ -96,9 +98,12 @@ def _refused(
         ]
         difference = f"our refusal does not say '{unsaid[0]}': {ours}" if unsaid else ""
         return Result(group, name, not difference, 0.0, difference, reason)
-    ignored = any(is_ignored(module) for _, module in leaves(tree_of(entry)))
-    reason = IGNORES if ignored else ""
-    return Result(group, name, ignored, 0.0, "" if ignored else f"refused: {ours}", reason)
+    modules = [module for _, module in leaves(tree_of(entry))]
+    reason = IGNORES if any(map(is_ignored, modules)) else ""
+    if not any(module.kind in NEURONS for module in modules):
+        reason = EMPTY
+    difference = "" if reason else f"refused: {ours}"
+    return Result(group, name, not difference, 0.0, difference, reason)
 
 
 def _ours(entry: Mapping[str, Any]) -> _Verdict:
