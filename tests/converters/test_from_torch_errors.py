@@ -338,8 +338,9 @@ def test_a_batch_too_much_or_too_little():
     def both(self, a, b):
         return self.fc(a) + self.fc(b)
 
-    refused(model(both, fc=nn.Linear(4, 3)), "with input_shape={'a': (4,), 'b': (4,)} it can be",
-            input_shape=((8, 4), (8, 4)))  # fmt: skip
+    shapes, words = ((2, 8, 8, 4), (2, 8, 8, 4)), "{'a': (8, 8, 4), 'b': (8, 8, 4)} it can be"
+    module = model(both, fc=nn.Linear(4, 3))
+    refused(module, f"with input_shape={words}", input_shape=shapes)
 
 
 def test_errors_are_of_plain_types():
