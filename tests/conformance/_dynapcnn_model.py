@@ -188,7 +188,7 @@ def _camera(text: _Text, module: Module, arrays: Arrays) -> DVS:
         if not seen:
             break
         frames = zip(arrays[f"{name}/x"].astype(np.float32), arrays[seen[0]], strict=True)
-        if all(np.array_equal(block.step(None, x)[1], y) for x, y in frames):
+        if all(np.array_equal(block.step(None, sent)[1], came) for sent, came in frames):
             return block
     raise NotCovered("the printed DVSLayer does not say how it flips, and nothing else does")
 
@@ -228,11 +228,10 @@ def _graph(text: _Text, arrays: Arrays) -> Recorded:
         neurons[key] = list(parts)[-1]
         layers |= parts
         edges += itertools.pairwise(parts)
-    for path, module in text.leaves:
+    for _, module in text.leaves:
         if module.kind == "DVSLayer":
             layers = {"camera": _camera(text, module, arrays), **layers}
             edges.insert(0, ("input", "camera"))
-            del path
     camera = "camera" if "camera" in layers else "input"
     outputs = []
     for i, branch in enumerate(branches):
