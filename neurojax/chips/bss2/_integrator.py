@@ -29,6 +29,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._layer import Constant, Shape, State
 from neurojax._measured import OUTPUT, inject, inject_all, is_output
+from neurojax.chips.bss2._equations import lines_of
 from neurojax.neurons._neuron import (
     AbstractNeuron,
     Parameter,
@@ -99,6 +100,8 @@ class AbstractCircuit(AbstractNeuron):
 
     def flow(self, state: NeuronState) -> Array:
         """What a time step adds to the membrane potential, before spike and reset."""
+        if self.c_mem is None or eqx.is_array(self.dt) or self.dt != 1:
+            raise ValueError(f"{self.name}: call prepare(None) first, as simulate does")
         return self.driving(state) / self.c_mem
 
     def driving(self, state: NeuronState) -> Array:
@@ -108,6 +111,9 @@ class AbstractCircuit(AbstractNeuron):
     def current(self, i: Array, x: Array) -> Array:
         """The synaptic current at the end of a step."""
         return i * (1 - 1 / self.tau_syn) + x
+
+    def equations(self) -> tuple[str, ...]:
+        return lines_of(self.prepare(None))
 
     def describe(self) -> str:
         given = []
@@ -177,7 +183,7 @@ class AbstractFiring(AbstractCircuit):
     @property
     def pauses(self) -> bool:
         """Whether there is a refractory period at all."""
-        return eqx.is_array(self.refractory_time) or self.refractory_time > 0
+        return eqx.is_array(self.refractory_time) or bool(self.refractory_time > 0)
 
     def init(self, in_shape: Shape) -> NeuronState:
         refractory = jnp.zeros(in_shape) if self.pauses else None

@@ -41,7 +41,7 @@ class EventPropState(NamedTuple):
 
     v: Array  # membrane potential, after the reset
     i: Array  # synaptic current, drives the membrane in the next step
-    i_before: Array  # the synaptic current one step ago, which the derivative of a spike takes
+    i_before: Array  # the current of the step before, at which the derivative of a spike is taken
 
 
 class EventPropLinear(Linear):
@@ -137,9 +137,13 @@ class EventPropLIF(AbstractLeaky):
         # Not in steps: gradients are by times in seconds.
         return {}
 
-    def init(self, in_shape: Shape) -> EventPropState:
+    def init(self, in_shape: Shape) -> EventPropState:  # type: ignore[override]
         v, i, *_ = super().init(self.out_shape(in_shape))
         return EventPropState(v, i, i)
+
+    def equations(self) -> tuple[str, ...]:
+        # Its input is a pair, of which only its derivative makes use.
+        return ()
 
     def step(
         self, state: State, x: Array, *, key: PRNGKeyArray | None = None

@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 import neurojax as nj
 from neurojax.chips import bss2
+from tests._interpreter import Interpreter
 from tests.chips.bss2.adex_oracle import check
 
 STEPS, NEURONS = 30, 6
@@ -108,6 +109,35 @@ def test_adaptation_during_the_refractory_period():
     more, _ = traced(bss2.AELIF(exponential_slope=None, adapt_while_refractory=True, **options), x)
     assert once["z"].sum() == more["z"].sum() == 1
     assert once["w"][-1] == pytest.approx(1, abs=1e-3) and more["w"][-1] > 2
+
+
+@pytest.mark.parametrize(
+    "neuron",
+    [
+        bss2.AELIF(refractory_time=2e-6, leak=-0.1, reset=-0.3, threshold=1.2),
+        bss2.AELIF(refractory_time=jnp.full(NEURONS, 2e-6), adapt_while_refractory=True, a=None),
+        bss2.AELIF(leaky=False, b=None, exponential_slope=None, reset=jnp.full(NEURONS, -0.2)),
+        bss2.LIF(tau_mem=jnp.linspace(4e-6, 9e-6, NEURONS), v_min=-0.1),
+        bss2.IAF(c_mem=4e-6, method="exact", reset=-0.1, generation="seed"),
+        bss2.LI(leak=0.2, gain=3.0),
+    ],
+    ids=lambda neuron: neuron.name,
+)
+def test_its_equations_are_what_it_computes(neuron):
+    x = np.random.default_rng(5).normal(0.3, 1.0, (STEPS, NEURONS)).astype(np.float32)
+    network = nj.Sequential(x.shape[1:], n=neuron)
+    expected = nj.simulate(network, x[:, None]).outputs[:, 0]
+    prepared, first = neuron.prepare(None), neuron.init(x.shape[1:])
+    state = {k: np.asarray(v, np.float64) for k, v in first._asdict().items() if v is not None}
+    machine = Interpreter({k: v for k, v in vars(prepared).items() if eqx.is_array(v)}, state)
+    ys = np.array([machine.step(neuron.equations(), now) for now in x])
+    np.testing.assert_allclose(ys, expected, rtol=1e-4, atol=1e-4)
+    assert neuron.name == "LI" or expected.sum() > 5
+
+
+def test_it_must_be_prepared():
+    with pytest.raises(ValueError, match=r"AELIF: call prepare\(None\) first"):
+        bss2.AELIF(c_mem=5e-6).step(bss2.AELIF().init((3,)), jnp.zeros(3))
 
 
 PARAMETERS = {
