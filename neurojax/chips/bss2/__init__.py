@@ -17,6 +17,7 @@ from neurojax.chips.bss2.eventprop import (
     EventPropLIF as EventPropLIF,
     EventPropLinear as EventPropLinear,
     spike_time as spike_time,
+    without_eventprop as without_eventprop,
 )
 from neurojax.chips.bss2.lif import IAF as IAF, LI as LI, LIF as LIF
 from neurojax.chips.bss2.morphology import (

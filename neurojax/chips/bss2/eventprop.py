@@ -29,11 +29,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from neurojax._layer import Shape, State
+from neurojax._layer import Layer, Shape, State
 from neurojax._measured import OUTPUT, inject_all
+from neurojax._network import Network
 from neurojax.chips.bss2._integrator import AbstractLeaky
+from neurojax.chips.bss2.lif import LIF
 from neurojax.layers import Linear
 from neurojax.neurons._neuron import Parameter, number
+from neurojax.surrogate import SuperSpike, Surrogate
 
 
 class EventPropState(NamedTuple):
@@ -238,6 +241,34 @@ def _step_bwd(kept: _Kept, g: tuple[EventPropState, Array]) -> tuple[Any, ...]:
 
 
 _step.defvjp(_step_fwd, _step_bwd)
+
+
+def without_eventprop(network: Network, *, surrogate: Surrogate = SuperSpike(50.0)) -> Network:
+    """The same network of plain layers: to be mapped, or to be trained on by surrogates.
+
+    Args:
+        network: Every `EventPropLinear` becomes a `Linear`, every `EventPropLIF` a `LIF`.
+        surrogate: Derivative of the spikes.
+
+    Returns:
+        A network with the same spikes.
+
+    Example:
+        >>> import jax, neurojax as nj
+        >>> from neurojax.chips import bss2
+        >>> net = nj.Sequential((4,), bss2.EventPropLinear(4, 8, key=jax.random.key(0)),
+        ...                     bss2.EventPropLIF())
+        >>> [layer.describe() for layer in bss2.without_eventprop(net).layers.values()]
+        ['Linear 4->8', 'bss2.LIF tau_mem 10 us, tau_syn 10 us']
+    """
+    plain: dict[str, Layer] = {}
+    for name, layer in network.layers.items():
+        if isinstance(layer, EventPropLinear):
+            plain[name] = Linear.from_weights(layer.weight)
+        elif isinstance(layer, EventPropLIF):
+            own = ("leak", "reset", "threshold", "tau_mem", "tau_syn", "dt", "v_init")
+            plain[name] = LIF(**{n: getattr(layer, n) for n in own}, surrogate=surrogate)
+    return network.replace(**plain)
 
 
 def spike_time(

@@ -1,5 +1,6 @@
 """EventProp: against spike times in closed form, and against the plain neuron."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,6 +94,8 @@ def test_spikes_and_traces_are_those_of_the_plain_neuron():
         (4,), s=bss2.EventPropLinear.from_weights(weight), n=bss2.EventPropLIF(**NUMBERS)
     )
     theirs = nj.Sequential((4,), s=nj.Linear.from_weights(weight), n=bss2.LIF(**NUMBERS))
+    made = bss2.without_eventprop(ours, surrogate=theirs["n"].surrogate)
+    assert eqx.tree_equal(made, theirs)
     ours, theirs = (nj.simulate(net, x, probes=probes) for net in (ours, theirs))
     assert theirs.outputs.sum() > 30
     np.testing.assert_array_equal(ours.outputs, theirs.outputs)
