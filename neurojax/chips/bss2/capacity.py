@@ -11,7 +11,8 @@ import numpy as np
 
 from neurojax._network import Network
 from neurojax.chips._mapped import Problem
-from neurojax.chips.bss2.demand import Demand, read_network, with_circuits
+from neurojax.chips.bss2.demand import Demand, read_network
+from neurojax.chips.bss2.morphology import Circuit, SingleCompartmentNeuron
 from neurojax.chips.bss2.placement import Placement, across_buses, in_rows, place
 from neurojax.chips.bss2.routing import Routing, route
 from neurojax.chips.bss2.spec import (
@@ -24,7 +25,7 @@ from neurojax.chips.bss2.spec import (
 
 PLACEMENTS = ("auto", "first_fit")
 LARGEST_SEARCH = 64
-"""Placements that `"auto"` tries."""
+"""Placements that `"auto"` tries at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +59,9 @@ def fit(
     Args:
         demand: The network, or its populations and projections.
         placement: `"first_fit"` gives neurons the first free circuits, as hxtorch does. `"auto"`
-            does so if the synapses then have room, and else tries other hemispheres, and to spread
-            neurons over the buses. `{name: (row, column) of each neuron}` by hand, or of some
-            populations only.
+            does so if the synapses then have room. Else it tries other hemispheres, to spread
+            neurons over the buses, and other shapes of neurons where `circuits` does not say them.
+            `{name: (row, column) of each neuron}` by hand, or of some populations only.
         circuits, expand_horizontally, fixed_signs: See `read_network`.
         chip: The chip.
 
@@ -77,8 +78,8 @@ def fit(
         >>> net = nj.Sequential((5,), nj.Linear(5, 120, key=keys[0]), hidden=bss2.LIF(),
         ...                     out=nj.Linear(120, 3, key=keys[1]), readout=bss2.LI())
         >>> found = bss2.fit(net)
-        >>> found.problems, found.placement.used, found.routing.drivers().sum()
-        ((), 123, 125)
+        >>> found.problems, found.placement.used, len(found.routing.groups)
+        ((), 123, 5)
     """
     problems: list[Problem] = []
     if isinstance(demand, Network):
@@ -98,7 +99,8 @@ def fit(
     by_hand = {} if isinstance(placement, str) else placement
     first = _attempt(demand, by_hand, {}, chip)
     if first.problems and placement == "auto":
-        for other, orders in _alternatives(demand, circuits, chip):
+        others = itertools.islice(_alternatives(demand, circuits, chip), LARGEST_SEARCH)
+        for other, orders in others:
             found = _attempt(other, {}, orders, chip)
             if not found.problems:
                 first = found
@@ -127,28 +129,43 @@ def _attempt(
 
 
 def _alternatives(demand: Demand, circuits: Any, chip: ChipSpec) -> Iterator[tuple[Demand, Any]]:
-    """Other placements to try: a hemisphere for each population, side by side or spread."""
+    """Other placements to try: a hemisphere for each population, side by side or spread, and other
+    shapes of the neurons."""
+    places = list(itertools.islice(_orders(demand, chip), LARGEST_SEARCH // 2))
+    yield from ((demand, orders) for orders in places)
+    shapes = list(_shapes(demand, circuits))
+    yield from ((reshaped, orders) for orders in places for reshaped in shapes)
+
+
+def _orders(demand: Demand, chip: ChipSpec) -> Iterator[dict[str, list[Circuit]]]:
+    """Where to look for free circuits, by population."""
     neurons = [p.name for p in demand.populations if not p.external]
-    rows = list(itertools.islice(itertools.product((0, 1), repeat=len(neurons)), LARGEST_SEARCH))
-    for grown in _sizes(demand, circuits):
+    # The hemispheres are alike, so the first population can stay in the upper one.
+    for others in itertools.product((0, 1), repeat=max(0, len(neurons) - 1)):
         for spread in (in_rows, across_buses):
-            for choice in rows:
-                yield (
-                    grown,
-                    {name: spread(chip, row) for name, row in zip(neurons, choice, strict=True)},
+            yield {name: spread(chip, row) for name, row in zip(neurons, (0, *others), strict=True)}
+
+
+def _shapes(demand: Demand, circuits: Any) -> Iterator[Demand]:
+    """The network with other shapes of its neurons, as far as they were not asked for."""
+    given = [p.name for p in demand.populations] if isinstance(circuits, int) else circuits or {}
+    shapes = {p.name: p.shape for p in demand.populations if p.shape and p.name not in given}
+    sizes = {name: shape.size for name, shape in shapes.items()}
+    tried = [sizes]
+    for factor in (1, 2, 4):
+        # Whole powers of two leave no gaps; more circuits take fewer rows each.
+        grown = {n: 1 << (s - 1).bit_length() if s > 1 else factor for n, s in sizes.items()}
+        kept = {n: s if s > 1 else factor for n, s in sizes.items()}
+        for option in (grown, kept):
+            needed = sum(demand[n].size * s for n, s in option.items())
+            if option not in tried and needed <= default_chip.circuits:
+                tried.append(option)
+    for i, option in enumerate(tried):
+        for horizontal in (False, True):
+            if (i or horizontal) and max(option.values(), default=1) > 1:
+                yield demand.reshaped(
+                    {n: SingleCompartmentNeuron(s, horizontal) for n, s in option.items()}
                 )
-
-
-def _sizes(demand: Demand, circuits: Any) -> Iterator[Demand]:
-    """The network, and with more circuits for neurons whose number was not asked for."""
-    yield demand
-    if isinstance(circuits, int):
-        return
-    merged = {p.name: p.shape.size for p in demand.populations if p.shape and p.shape.size > 1}
-    merged = {name: size for name, size in merged.items() if name not in (circuits or {})}
-    larger = {name: 1 << (size - 1).bit_length() for name, size in merged.items()}
-    if larger != merged:
-        yield with_circuits(demand, larger)
 
 
 def check_targets(targets: Mapping[str, CalibrationTarget]) -> list[Problem]:

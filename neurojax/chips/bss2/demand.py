@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,6 +89,14 @@ class Demand(NamedTuple):
         ]
         return int(np.max(np.sum(counts, axis=0), initial=0)) if counts else 0
 
+    def reshaped(self, shapes: Mapping[str, SingleCompartmentNeuron]) -> Demand:
+        """The same network with other shapes of its neurons."""
+        return self._replace(
+            populations=tuple(
+                p._replace(shape=shapes.get(p.name, p.shape)) for p in self.populations
+            )
+        )
+
 
 def read_network(
     network: Network,
@@ -149,18 +156,6 @@ def read_network(
             shape = SingleCompartmentNeuron()
         populations.append(Population(name, size, shape, layer.spiking))
     return demand._replace(populations=tuple(populations)), problems
-
-
-def with_circuits(demand: Demand, counts: Mapping[str, int]) -> Demand:
-    """The same network with other numbers of circuits a neuron."""
-    return demand._replace(
-        populations=tuple(
-            p._replace(shape=replace(p.shape, size=counts[p.name]))
-            if p.shape is not None and p.name in counts
-            else p
-            for p in demand.populations
-        )
-    )
 
 
 def weight_of(layer: Layer) -> Any:

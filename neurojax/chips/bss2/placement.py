@@ -6,7 +6,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,8 +66,10 @@ class NeuronPlacement:
         """
         numbers: list[Hashable] = [neurons] if isinstance(neurons, int) else list(neurons)
         if at is None:
+            # What has no room for one of them has none for the next.
+            candidates = iter(in_rows(self.chip) if order is None else order)
             for number in numbers:
-                self._take(number, self._first_fit(number, shape, order))
+                self._take(number, self._first_fit(number, shape, candidates))
             return
         places = np.asarray(at, int).reshape(-1, 2).tolist()
         if len(places) != len(numbers):
@@ -97,9 +99,9 @@ class NeuronPlacement:
         self._places[number] = circuits
 
     def _first_fit(
-        self, number: Hashable, shape: SingleCompartmentNeuron, order: Sequence[Circuit] | None
+        self, number: Hashable, shape: SingleCompartmentNeuron, candidates: Iterator[Circuit]
     ) -> tuple[Circuit, ...]:
-        for anchor in in_rows(self.chip) if order is None else order:
+        for anchor in candidates:
             if anchor not in self._used and shape.fits(anchor, self.chip):
                 circuits = shape.at(anchor)
                 if self._used.isdisjoint(circuits):

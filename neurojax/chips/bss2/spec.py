@@ -16,7 +16,7 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from neurojax.chips.bss2.weights import LARGEST
@@ -140,5 +140,3 @@ TARGET_RANGES: dict[str, Range] = {
 
 SHARED = ("i_synin_gm", "synapse_dac_bias")
 """Fields of which the chip has one value [calix]."""
-
-assert list(TARGET_RANGES) == [field.name for field in fields(CalibrationTarget)]
