@@ -27,7 +27,7 @@ from tests.conformance._bss2_case import (
     loss_terms,
     result_of,
 )
-from tests.conformance._result import Result, attempt
+from tests.conformance._result import QUICK, Result, attempt
 
 PATHS = {"spikes": "n", "membrane": "n.v", "current": "n.i", "adaptation": "n.w"}
 """Recorded traces, and the probes that they are."""
@@ -157,7 +157,7 @@ def neuron_of_exponentials(case: Case) -> nj.Layer:
     )
 
 
-@eqx.filter_jit
+@ft.partial(eqx.filter_jit, compiler_options=QUICK)
 def differentiate(
     neuron: nj.Layer,
     weight: jax.Array | None,
@@ -222,7 +222,7 @@ def compare_eventprop(case: Case, about: dict[str, Any]) -> Result:
     }
     probes = [f"{path}{field}" for path in recorded.values() for field in ("", ".v", ".i")]
 
-    @jax.jit
+    @ft.partial(jax.jit, compiler_options=QUICK)
     def differentiate(weights: list[jax.Array], x: jax.Array) -> tuple[Any, Any]:
         def loss(arguments: Any) -> tuple[jax.Array, Any]:
             weights, x = arguments
@@ -267,7 +267,7 @@ def compare_network(case: Case) -> Result:
     )
     paths = {"z": "n1", "zd": "drop", "v1": "n1.v", "y": "n2.v", "i2": "n2.i"}
 
-    @jax.jit
+    @ft.partial(jax.jit, compiler_options=QUICK)
     def differentiate(weights: Any) -> tuple[Any, Any]:
         def loss(weights: Any) -> tuple[jax.Array, Any]:
             network = nj.Sequential(
