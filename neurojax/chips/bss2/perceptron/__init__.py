@@ -19,7 +19,14 @@ from neurojax.chips.bss2.perceptron.convolution import (
 )
 from neurojax.chips.bss2.perceptron.initialise import default_num_sends as default_num_sends
 from neurojax.chips.bss2.perceptron.linear import Linear as Linear
-from neurojax.chips.bss2.perceptron.mac_layer import MACLayer as MACLayer, Options as Options
+from neurojax.chips.bss2.perceptron.mac_layer import (
+    MACLayer as MACLayer,
+    Options as Options,
+    with_mock as with_mock,
+)
+from neurojax.chips.bss2.perceptron.measure import (
+    measure_mock_parameter as measure_mock_parameter,
+)
 from neurojax.chips.bss2.perceptron.mock import (
     COLUMNS as COLUMNS,
     INPUT as INPUT,
@@ -37,6 +44,7 @@ from neurojax.chips.bss2.perceptron.operations import (
     matmul as matmul,
     relu as relu,
 )
+from neurojax.chips.bss2.perceptron.tracing import InferenceTrace as InferenceTrace, trace as trace
 from neurojax.chips.bss2.perceptron.transforms import (
     clamp_weight as clamp_weight,
     clamped_weights as clamped_weights,

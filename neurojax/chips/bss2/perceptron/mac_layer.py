@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape, State
+from neurojax._network import Network
 from neurojax.chips.bss2.perceptron._multiply import Saturation, check_options
 from neurojax.chips.bss2.perceptron.initialise import (
     default_num_sends,
@@ -178,3 +179,37 @@ def drawn_fields(
         len(shape) - 2,
         **options,
     )
+
+
+def with_mock(
+    network: Network,
+    *,
+    gain: float | Array | None = None,
+    noise_std: float | Array | None = None,
+) -> Network:
+    """The network on another chip: with another gain or noise in all layers that multiply.
+
+    Args:
+        network: The network.
+        gain, noise_std: As in `MockParameter`; None: as they are in each layer.
+
+    Returns:
+        A network of the same weights.
+
+    Example:
+        >>> import jax, neurojax as nj
+        >>> from neurojax.chips.bss2 import perceptron as hagen
+        >>> net = nj.Sequential((4,), a=hagen.Linear(4, 3, key=jax.random.key(0)))
+        >>> hagen.with_mock(net, noise_std=0.0)["a"].mock
+        MockParameter(noise_std=0.0, gain=0.002)
+    """
+    layers: dict[str, Layer] = {}
+    for name in network.names:
+        layer = network[name]
+        if isinstance(layer, MACLayer):
+            mock = MockParameter(
+                noise_std=layer.mock.noise_std if noise_std is None else noise_std,
+                gain=layer.mock.gain if gain is None else gain,
+            )
+            layers[name] = eqx.tree_at(lambda layer: layer.mock, layer, mock)
+    return network.replace(**layers)
