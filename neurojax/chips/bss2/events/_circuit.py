@@ -45,8 +45,10 @@ def flow(circuit: Circuit, v: Array, i: Array, t: Array) -> tuple[Array, Array]:
     a, b = circuit.leak_rate, circuit.decay_rate
     left_v, left_i = jnp.exp(-a * t), jnp.exp(-b * t)
     # The slower of the two decays in front, so that nothing overflows, and equal rates are no case
-    # of their own.
-    passed = jnp.maximum(left_v, left_i) * t * _mean_of_decay(jnp.abs(b - a) * t)
+    # of their own (one condition for both, so that their derivatives fit where rates are equal).
+    slower_v = a <= b
+    apart = jnp.where(slower_v, b - a, a - b) * t
+    passed = jnp.where(slower_v, left_v, left_i) * t * _mean_of_decay(apart)
     return circuit.leak + (v - circuit.leak) * left_v + circuit.strength * i * passed, i * left_i
 
 

@@ -81,6 +81,11 @@ def check(network: Network) -> None:
                 "bss2.EventPropLIF nor linear synapses without memory; map the network with "
                 "bss2.map first, or leave the layer out"
             )
+        elif _remembers(layer, network.in_shape(name)):
+            problems.append(
+                f"layer '{name}': what it gives depends on earlier steps (late or lost events); "
+                "leave that out, or use nj.simulate"
+            )
         elif getattr(layer, "bias", None) is not None:
             problems.append(
                 f"layer '{name}': it has a bias, a current that flows all the time; use an input "
@@ -99,6 +104,13 @@ def is_linear(layer: Layer) -> bool:
     """Whether a layer is a matrix: synapses of the package, or a layer of the chip around them."""
     inner = getattr(layer, "synapse", None)
     return isinstance(layer, LINEAR) or (isinstance(inner, Layer) and is_linear(inner))
+
+
+def _remembers(layer: Layer, in_shape: Any) -> bool:
+    """Whether a layer has a state, or draws in every step."""
+    inner = in_shape if not isinstance(layer, Recurrent) else None
+    late = getattr(layer, "transport", None) is not None
+    return late or (inner is not None and bool(jax.tree.leaves(layer.init(inner))))
 
 
 def _neuron(layer: Layer) -> AbstractCircuit | None:

@@ -14,7 +14,6 @@ from neurojax._network import Network
 from neurojax.chips.bss2.events._groups import Group, groups
 from neurojax.chips.bss2.events._population import (
     Events,
-    Population,
     Settings,
     evolve,
     evolve_eventprop,
@@ -105,7 +104,10 @@ def simulate(
         seen, lost = dict(trains), {}
         for part in parts:
             arriving = merge(
-                [_numbered(seen[s], first) for s, first in zip(part.sources, part.starts)]
+                [
+                    _numbered(seen[s], first)
+                    for s, first in zip(part.sources, part.starts, strict=True)
+                ]
                 or [Spikes(jnp.full(1, jnp.inf), jnp.full(1, NONE))]
             )
             known = _known(part, told)
