@@ -1,0 +1,12 @@
+"""BrainScaleS-2: the configuration of a chip as a file, a script that loads it, and recordings."""
+
+from neurojax.hardware.bss2.recordings import (
+    Samples as Samples,
+    Spikes as Spikes,
+    Trace as Trace,
+    grid as grid,
+    madc_trace as madc_trace,
+    measured as measured,
+    samples_to_dense as samples_to_dense,
+    spikes_to_dense as spikes_to_dense,
+)
