@@ -5,21 +5,21 @@ Time constants are in steps; w is the adaptation current.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import equinox as eqx
 
-if TYPE_CHECKING:
-    from neurojax.chips.bss2._integrator import AbstractCircuit
+from neurojax._layer import Layer
 
 
-def lines_of(neuron: AbstractCircuit) -> tuple[str, ...]:
+def lines_of(neuron: Layer) -> tuple[str, ...]:
     """The lines of a prepared neuron, carried out one after the other."""
     q = _Symbols(neuron)
     slope, a, b = (q.optional(name) for name in ("exponential_slope", "a", "b"))
     leak = q.optional("leak") if getattr(neuron, "leaky", True) else None
     fires = q.optional("threshold") is not None
-    drive = "i" if a is None and b is None else "(i - w)"
+    drive = "i" if q["gain"] == "1" else f"{q['gain']} i"
+    drive = drive if a is None and b is None else f"({drive} - w)"
     v = f"v + {drive} / {q['c_mem']}"
     if leak is not None:
         v += f" - {_above('v', leak)} / {q['tau_mem']}"

@@ -64,6 +64,7 @@ class AbstractCircuit(AbstractNeuron):
 
     def __check_init__(self) -> None:
         check_choice(self.name, "method", self.method, METHODS)
+        check_range(self, "c_mem", 0.0, inclusive=False)
         for name in self.periods:
             check_range(self, name, 0.0, inclusive=False)
             period, dt = getattr(self, name), self.dt
@@ -77,17 +78,16 @@ class AbstractCircuit(AbstractNeuron):
     @property
     def periods(self) -> tuple[str, ...]:
         """Names of the fields that are time constants."""
-        return ("tau_mem", "tau_syn", "c_mem")
+        return ("tau_mem", "tau_syn")
 
     def resolved(self) -> dict[str, Any]:
         """The neuron in time steps, by Euler's method; an exact decay is one with another tau."""
-        fields = super().resolved() | {"method": "euler", "gain": 1.0}
+        fields = super().resolved() | {"method": "euler"}
         for name in self.periods:
-            if name != "c_mem":
-                fields[name] = 1 / _rate(getattr(self, name) / self.dt, self.method)
+            fields[name] = 1 / _rate(getattr(self, name) / self.dt, self.method)
         # The input acts as often as the leak, whatever its strength.
         weaker = 1.0 if self.c_mem is None else self.c_mem / self.tau_mem
-        fields["c_mem"] = weaker * fields["tau_mem"] / self.gain
+        fields["c_mem"] = weaker * fields["tau_mem"]
         return fields
 
     def init(self, in_shape: Shape) -> NeuronState:
@@ -106,7 +106,8 @@ class AbstractCircuit(AbstractNeuron):
 
     def driving(self, state: NeuronState) -> Array:
         """The current onto the membrane."""
-        return state.i
+        plain = not eqx.is_array(self.gain) and self.gain == 1
+        return state.i if plain else self.gain * state.i
 
     def current(self, i: Array, x: Array) -> Array:
         """The synaptic current at the end of a step."""

@@ -81,7 +81,8 @@ class AELIF(AbstractFiring):
         return super().init(in_shape)._replace(w=w)
 
     def driving(self, state: NeuronState) -> Array:
-        return state.i if state.w is None else state.i - state.w
+        current = super().driving(state)
+        return current if state.w is None else current - state.w
 
     def flow(self, state: NeuronState) -> Array:
         v, slope = state.v, self.exponential_slope

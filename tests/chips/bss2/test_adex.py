@@ -115,7 +115,9 @@ def test_adaptation_during_the_refractory_period():
     "neuron",
     [
         bss2.AELIF(refractory_time=2e-6, leak=-0.1, reset=-0.3, threshold=1.2),
-        bss2.AELIF(refractory_time=jnp.full(NEURONS, 2e-6), adapt_while_refractory=True, a=None),
+        bss2.AELIF(
+            refractory_time=jnp.full(NEURONS, 2e-6), adapt_while_refractory=True, a=None, gain=1.5
+        ),
         bss2.AELIF(leaky=False, b=None, exponential_slope=None, reset=jnp.full(NEURONS, -0.2)),
         bss2.LIF(tau_mem=jnp.linspace(4e-6, 9e-6, NEURONS), v_min=-0.1),
         bss2.IAF(c_mem=4e-6, method="exact", reset=-0.1, generation="seed"),

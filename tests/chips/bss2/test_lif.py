@@ -101,6 +101,9 @@ def test_exact_decay():
 def test_gain_and_lower_bound():
     twice = simulate(bss2.LIF(gain=2.0, **NUMBERS), X)
     np.testing.assert_allclose(twice["n.v"], simulate(bss2.LIF(**NUMBERS), 2 * X)["n.v"], rtol=1e-5)
+    # A small capacitance is a large input, and no short time.
+    small = simulate(bss2.LI(c_mem=0.5e-6), X)["n.v"]
+    np.testing.assert_allclose(small, simulate(bss2.LI(gain=20.0), X)["n.v"], rtol=1e-4, atol=1e-4)
     assert simulate(bss2.LIF(v_min=-0.1, **NUMBERS), X - 1)["n.v"].min() == np.float32(-0.1)
 
 
