@@ -157,7 +157,7 @@ def _shapes(demand: Demand, circuits: Any) -> Iterator[Demand]:
         grown = {n: 1 << (s - 1).bit_length() if s > 1 else factor for n, s in sizes.items()}
         kept = {n: s if s > 1 else factor for n, s in sizes.items()}
         for option in (grown, kept):
-            needed = sum(demand[n].size * s for n, s in option.items())
+            needed = sum(demand.population(n).size * s for n, s in option.items())
             if option not in tried and needed <= default_chip.circuits:
                 tried.append(option)
     for i, option in enumerate(tried):

@@ -75,9 +75,8 @@ class Demand(NamedTuple):
     populations: tuple[Population, ...]
     projections: tuple[Projection, ...]
 
-    def __getitem__(self, name: Any) -> Any:
-        if not isinstance(name, str):
-            return tuple(self)[name]
+    def population(self, name: str) -> Population:
+        """The population of a name."""
         return next(p for p in self.populations if p.name == name)
 
     def fan_in(self, name: str) -> int:
@@ -130,7 +129,7 @@ def read_network(
     for name in given:
         if name not in neurons:
             raise ValueError(f"circuits of '{name}': no such neurons; {nearest(name, neurons)}")
-    projections = []
+    projections: list[Projection] = []
     for name in neurons:
         projections += _into(network, name, fixed_signs, problems)
     inputs = [Population(name, math.prod(s), None) for name, s in network.inputs.items()]

@@ -413,7 +413,7 @@ def _too_many_rows(demand: Demand, synapses: Synapses, chip: ChipSpec) -> list[P
 
 def _of_sources(demand: Demand, target: str) -> str:
     sources = [p.source for p in demand.projections if p.target == target]
-    return "of " + " and ".join(f"{demand[name].size} in '{name}'" for name in sources)
+    return "of " + " and ".join(f"{demand.population(name).size} in '{name}'" for name in sources)
 
 
 def _overfull_buses(
@@ -430,7 +430,7 @@ def _overfull_buses(
         for group in wanted:
             if (group.hemisphere, group.bus) == (h, bus):
                 for name in counts:
-                    own = range(first[name], first[name] + demand[name].size)
+                    own = range(first[name], first[name] + demand.population(name).size)
                     counts[name] += sum(source in own for source in group.sources)
         sources = " and ".join(f"{n} in '{name}'" for name, n in counts.items() if n)
         problems.append(

@@ -112,7 +112,7 @@ def rows_needed(demand, placement):
                         continue
                     h, column = circuits[turn[p.target, post] % len(circuits)]
                     turn[p.target, post] += 1
-                    if demand[p.source].external:
+                    if demand.population(p.source).external:
                         continue
                     output = placement.circuits[p.source][pre].tolist()[0][1] // 32
                     degree[h, column, output, sign] += 1

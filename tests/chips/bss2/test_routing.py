@@ -95,7 +95,7 @@ def test_more_inputs_take_more_circuits():
 
 def test_fixed_signs_take_half_the_rows():
     net = chain(200, 3)
-    assert bss2.fit(net).demand["n0"].shape.size == 2
+    assert bss2.fit(net).demand.population("n0").shape.size == 2
     found = bss2.fit(net, fixed_signs=True, circuits=1)
     assert not found.problems
     oracle.check(found.demand, found.placement, found.routing)
