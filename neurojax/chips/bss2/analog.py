@@ -1,0 +1,193 @@
+"""Neuron circuits that are no ideal ones: noise, saturation, and the converter that reads them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from neurojax._layer import Layer, Shape, State
+from neurojax._measured import OUTPUT, inject
+from neurojax.chips.bss2._integrator import AbstractCircuit, AbstractFiring, AbstractReadout
+from neurojax.chips.bss2._off import is_off
+from neurojax.chips.bss2.cadc import CADC, Sampled
+from neurojax.chips.bss2.saturation import headroom, saturated_current
+from neurojax.fixed_point import clamp
+from neurojax.neurons._neuron import Parameter, number
+
+
+class AnalogState(NamedTuple):
+    """State of a read-out whose converter does not sample in every step."""
+
+    v: Array  # membrane potential
+    i: Array  # synaptic current
+    sampled: Sampled
+
+
+class Analog(Layer):
+    """A neuron of the chip with what its circuits add to the equations; traces have their names.
+
+    In a time step the current onto the membrane saturates, loses what the membrane has no room
+    for, and gets noise; the neuron does as ever with it; then its membrane is limited.
+
+    Args:
+        neuron: `LIF`, `LI`, `IAF` or `AELIF`.
+        noise: Standard deviation that a membrane at rest has by noise of the current onto it, in
+            units of the membrane. The noise is white, so the membrane is an Ornstein-Uhlenbeck
+            process with the time constant of the membrane; for `IAF`, which has no leak, a random
+            walk as fast as this is at first.
+        threshold_noise: Standard deviation of the threshold, anew in each time step.
+        largest_current: See `saturated_current`; None: no such limit.
+        linear: See `headroom`; None: no such limit. Around `leak`, of `IAF` around `reset`.
+        limit: See `headroom`; the membrane is never beyond it.
+        readout: Converter between the membrane of an `LI` and its output; None: none.
+
+    Raises:
+        TypeError: `neuron` is none of those.
+        ValueError: `readout` for a neuron that spikes, `linear` without `limit` or not below it, or
+            `threshold_noise` without a threshold.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, neurojax as nj
+        >>> from neurojax.chips import bss2
+        >>> noisy = bss2.Analog(bss2.LI(), noise=0.02, readout=bss2.CADC(noise=1.2))
+        >>> run = nj.simulate(nj.Sequential((3,), readout=noisy), jnp.zeros((50, 4, 3)),
+        ...                   key=jax.random.key(0), probes=["readout.v"])
+        >>> run.outputs.shape, bool(run["readout.v"].std() > 0.01)
+        ((50, 4, 3), True)
+    """
+
+    neuron: AbstractCircuit
+    noise: Parameter = number(0.0)
+    threshold_noise: Parameter = number(0.0)
+    largest_current: Parameter | None = number(None)
+    linear: Parameter | None = number(None)
+    limit: Parameter | None = number(None)
+    readout: CADC | None = eqx.field(default=None, kw_only=True)
+
+    def __check_init__(self) -> None:
+        if not isinstance(self.neuron, AbstractFiring | AbstractReadout):
+            raise TypeError(
+                f"Analog: {type(self.neuron).__name__} is none of LIF, LI, IAF and AELIF"
+            )
+        fires = isinstance(self.neuron, AbstractFiring)
+        if fires and self.readout is not None:
+            raise ValueError(
+                "Analog: the output of a neuron that spikes is not read by the converter; probe "
+                "its membrane and use CADC.record"
+            )
+        if not fires and not is_off(self.threshold_noise):
+            raise ValueError(f"Analog: {self.neuron.name} has no threshold that could be noisy")
+        if (self.linear is None) != (self.limit is None):
+            raise ValueError("Analog: give both of linear and limit, or neither")
+
+    @property
+    def needs_key(self) -> bool:
+        reads = self.readout is not None and self.readout.needs_key
+        return reads or not (is_off(self.noise) and is_off(self.threshold_noise))
+
+    def init(self, in_shape: Shape) -> State:
+        state = self.neuron.init(in_shape)
+        if not self._samples:
+            return state
+        assert self.readout is not None
+        return AnalogState(state.v, state.i, self.readout.first(state.v))
+
+    def prepare(self, key: PRNGKeyArray | None) -> Analog:
+        # The converter goes by seconds, the prepared neuron by steps.
+        readout = self.readout
+        if readout is not None:
+            period = readout.period / float(self.neuron.dt) if self._samples else None
+            readout = dataclasses.replace(readout, period=period)
+        return dataclasses.replace(self, neuron=self.neuron.prepare(key), readout=readout)
+
+    def step(
+        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Array]:
+        return self.step_measured(state, x, {}, key=key)
+
+    def step_measured(
+        self,
+        state: State,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[State, Array]:
+        if self.needs_key and key is None:
+            raise ValueError("Analog: its noise is drawn from a key; pass key=")
+        keys = [None] * 3 if key is None else jax.random.split(key, 3)
+        told = dict(measured)
+        read = told.pop(OUTPUT, None) if self.readout is not None else None
+        neuron = self._with_noise(state.v.shape, keys[1])
+        before = state._replace(i=self._drive(state, keys[0]))
+        after, y = neuron.step_measured(before, x, told) if told else neuron.step(before, x)
+        if "i" not in told:
+            after = after._replace(i=neuron.current(state.i, x))
+        if self.limit is not None and "v" not in told:
+            rest = self._rest
+            after = after._replace(v=clamp(after.v, rest - self.limit, rest + self.limit))
+            y = y if isinstance(neuron, AbstractFiring) else after.v
+        if self.readout is None:
+            return after, y
+        if not self._samples:
+            y = self.readout.read(y, key=keys[2])
+            return after, y if read is None else inject(y, read)
+        sampled = self.readout.hold(state.sampled, y, dt=neuron.dt, key=keys[2])
+        y = sampled.value if read is None else inject(sampled.value, read)
+        return AnalogState(after.v, after.i, sampled), y
+
+    def _drive(self, state: State, key: PRNGKeyArray | None) -> Array:
+        """The current that the membrane gets in this step."""
+        i = state.i
+        if self.largest_current is not None:
+            i = saturated_current(i, self.largest_current)
+        if self.linear is not None and self.limit is not None:
+            i = i * headroom(state.v, i, rest=self._rest, linear=self.linear, limit=self.limit)
+        if not is_off(self.noise):
+            assert key is not None
+            i = i + self._kick * jax.random.normal(key, i.shape, i.dtype)
+        return i
+
+    @property
+    def _kick(self) -> Any:
+        """Standard deviation of the noise current of a step, of a neuron in steps."""
+        neuron: Any = self.neuron
+        rate = 1 / neuron.tau_mem
+        kept = getattr(neuron, "leaky", hasattr(neuron, "leak"))
+        variance = rate * (2 - rate) if kept else 2 * rate
+        return self.noise * jnp.sqrt(variance) * neuron.c_mem
+
+    @property
+    def _rest(self) -> Any:
+        neuron: Any = self.neuron
+        return neuron.leak if hasattr(neuron, "leak") else neuron.reset
+
+    def _with_noise(self, shape: Shape, key: PRNGKeyArray | None) -> Any:
+        """The neuron as it is in this step."""
+        neuron: Any = self.neuron
+        if is_off(self.threshold_noise):
+            return neuron
+        assert key is not None
+        # Not by `replace`, which would make constants of plain floats again.
+        moved = neuron.threshold + self.threshold_noise * jax.random.normal(key, shape)
+        return eqx.tree_at(lambda n: n.threshold, neuron, moved)
+
+    @property
+    def _samples(self) -> bool:
+        """Whether the converter has a state."""
+        return self.readout is not None and self.readout.sparse(float(self.neuron.dt))
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return self.neuron.out_shape(in_shape)
+
+    def describe(self) -> str:
+        return f"Analog({self.neuron.describe()})"
+
+    def equations(self) -> tuple[str, ...]:
+        return self.neuron.equations()
