@@ -50,7 +50,7 @@ def fit(
     *,
     placement: str | Mapping[str, Any] = "auto",
     circuits: int | Mapping[str, int] | None = None,
-    expand_horizontally: bool = False,
+    expand_horizontally: bool | Mapping[str, bool] = False,
     fixed_signs: bool = False,
     chip: ChipSpec = default_chip,
 ) -> Fit:

@@ -101,7 +101,7 @@ def read_network(
     network: Network,
     *,
     circuits: int | Mapping[str, int] | None = None,
-    expand_horizontally: bool = False,
+    expand_horizontally: bool | Mapping[str, bool] = False,
     fixed_signs: bool = False,
 ) -> tuple[Demand, list[Problem]]:
     """The populations and projections of a network.
@@ -113,7 +113,8 @@ def read_network(
         network: Neurons with dense or sparse synapses between them.
         circuits: Circuits of a neuron, for all populations or by name; by default as many as the
             synapses of a neuron need.
-        expand_horizontally: The circuits of a neuron lie in one row.
+        expand_horizontally: The circuits of a neuron lie in one row, for all populations or by
+            name.
         fixed_signs: Weights keep the sign that they have, and those that are zero stay so: a
             network that is not trained any further takes half the rows.
 
@@ -141,8 +142,10 @@ def read_network(
         assert layer is not None
         size = math.prod(network.out_shape(name))
         count = given.get(name) or max(1, -(-demand.fan_in(name) // chip.rows))
+        flat = expand_horizontally
+        flat = flat if isinstance(flat, bool) else flat.get(name, False)
         try:
-            shape = SingleCompartmentNeuron(count, expand_horizontally)
+            shape = SingleCompartmentNeuron(count, flat)
         except ValueError:
             problems.append(
                 Problem(

@@ -1,0 +1,462 @@
+"""The configuration of a chip: what its neurons and synapses shall be, and where they are.
+
+Plain data, which a person can read and other software can use: populations with the potentials that
+calibration shall reach, projections with whole-numbered weights, and the circuits of every neuron.
+Settings of a particular chip are not in it: those come from a calibration on site, and the vendor's
+software routes the synapses again. That there is room for them is what `physical` proves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from neurojax._files import written_whole
+from neurojax._graph import nearest
+from neurojax._network import Network
+from neurojax.chips import MappedNetwork, MappingError
+from neurojax.chips._mapped import Problem
+from neurojax.chips.bss2 import AELIF, CalibrationTarget, Fit, Placement, check_targets, chip, fit
+from neurojax.chips.bss2.routing import Routing
+from neurojax.chips.bss2.spec import TARGET_RANGES
+from neurojax.hardware.bss2._format import FORMAT, VERSION
+from neurojax.hardware.bss2._layers import (
+    read_network,
+    unknown_layers,
+    write_model,
+    write_network,
+    write_synapse,
+)
+from neurojax.hardware.bss2.recordings import Trace, measured
+from neurojax.hardware.bss2.script import write_script
+from neurojax.layers import Recurrent
+
+LEAK = CalibrationTarget().leak
+"""Potential 0 of a model, in steps of the CADC."""
+
+UNIT = CalibrationTarget().threshold - LEAK
+"""Potential 1 above it: the usual swing between leak and threshold."""
+
+
+@dataclass(frozen=True, eq=False)
+class Configuration:
+    """A network, placed on a chip.
+
+    Attributes:
+        data: What the file holds; see docs/bss2.md.
+    """
+
+    data: dict[str, Any]
+
+    @cached_property
+    def network(self) -> Network:
+        """The network; it simulates as the one that the configuration was made of."""
+        return read_network(self.data)
+
+    @cached_property
+    def fit(self) -> Fit:
+        """Where its neurons and synapses are, routed anew."""
+        return fit_of(self.data, self.network)
+
+    @property
+    def placement(self) -> Placement:
+        """The circuits of the neurons."""
+        assert self.fit.placement is not None
+        return self.fit.placement
+
+    @property
+    def routing(self) -> Routing:
+        """The rows of the synapses."""
+        assert self.fit.routing is not None
+        return self.fit.routing
+
+    @property
+    def populations(self) -> dict[str, dict[str, Any]]:
+        """The file's entries of the neurons, by name."""
+        return {p["name"]: p for p in self.data["populations"] if p["kind"] != "input"}
+
+    @property
+    def traces(self) -> dict[str, Trace]:
+        """How samples of membranes become potentials of the model, by population."""
+        return {name: read_trace(p["trace"]) for name, p in self.populations.items()}
+
+    def measured(
+        self,
+        *,
+        spikes: Mapping[str, Any] | None = None,
+        samples: Mapping[str, Any] | None = None,
+        batch: int,
+    ) -> dict[str, np.ndarray]:
+        """Recordings of a run as `neurojax.simulate(..., measured=...)` takes them.
+
+        Args:
+            spikes: `Spikes` by population.
+            samples: `Samples` of the membranes by population.
+            batch: Number of runs.
+
+        Raises:
+            ValueError: Recordings that don't fit the network.
+        """
+        shapes = {name: self.network.out_shape(name) for name in self.populations}
+        found = measured(
+            {name: p["size"] for name, p in self.populations.items()},
+            spikes=spikes,
+            samples=samples,
+            traces=self.traces,
+            steps=self.data["runtime_steps"],
+            batch=batch,
+            dt=self.data["dt_s"],
+        )
+        recurrent = [n for n in shapes if isinstance(self.network[n], Recurrent)]
+        return {
+            _probe(name, recurrent): x.reshape(*x.shape[:2], *shapes[name.removesuffix(".v")])
+            for name, x in found.items()
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """The configuration as plain numbers, texts, lists and dictionaries."""
+        return self.data
+
+    def save(self, path: str | Path, *, script: bool = False) -> None:
+        """Write the configuration as JSON; an older file is replaced only when all is written.
+
+        Args:
+            path: The file.
+            script: Write a Python script beside it, under the same name, that builds the network
+                with hxtorch and runs it.
+
+        Raises:
+            ValueError: hxtorch has no plain way to build the network; nothing is written.
+            OSError: A file can't be written. No part of one is left behind.
+        """
+        path = Path(path)
+        texts = {path: json.dumps(self.data, allow_nan=False) + "\n"}
+        if script:
+            if path.suffix == ".py":
+                raise ValueError(f"{path} is the name of the script; save to a .json file")
+            texts[path.with_suffix(".py")] = write_script(self.data, path.stem)
+        for file, text in texts.items():
+            with written_whole(file) as part:
+                part.write_text(text, encoding="utf-8")
+
+    def __repr__(self) -> str:
+        # No fields: the weights of a network fill screens.
+        parts = ", ".join(f"{name} ({p['size']})" for name, p in self.populations.items())
+        return f"Configuration(bss2: {parts})"
+
+
+def _probe(name: str, recurrent: Iterable[str]) -> str:
+    """The probe of a population's membrane, which may be within a recurrent layer."""
+    layer = name.removesuffix(".v")
+    return f"{layer}.neuron.v" if name != layer and layer in recurrent else name
+
+
+def configure(
+    mapped: MappedNetwork | Network,
+    *,
+    steps: int,
+    placement: str | Mapping[str, Any] = "auto",
+    circuits: int | Mapping[str, int] | None = None,
+    expand_horizontally: bool | Mapping[str, bool] = False,
+    targets: CalibrationTarget | Mapping[str, CalibrationTarget] | None = None,
+    capmem: Mapping[str, Mapping[str, int]] | None = None,
+    record: Iterable[str] | None = None,
+    madc: tuple[str, int] | None = None,
+    traces: Trace | Mapping[str, Trace] | None = None,
+    calibration: str | Path | None = None,
+    mock: bool = False,
+    wait: int = 0,
+) -> Configuration:
+    """Place a network on a chip and write down its configuration.
+
+    Args:
+        mapped: What `neurojax.chips.bss2.map` returned, trained or not.
+        steps: Time steps of a run.
+        placement, circuits, expand_horizontally: See `neurojax.chips.bss2.fit`.
+        targets: What calibration shall reach, for all populations or by name. By default the time
+            constants of the model, 80 for potential 0 and 45 more for potential 1, in steps of the
+            CADC, and hxtorch's defaults for the rest.
+        capmem: For `AELIF`, values 0..1022 of the cells that calibration does not know: by
+            population, `{"exponential_slope": ..., ...}`, one for each term that the neuron has.
+        record: Populations whose membranes are sampled with their spikes; default: all.
+        madc: (population, neuron) whose membrane the fast converter records.
+        traces: How samples become potentials of the model; by default the inverse of the default
+            targets, from the first sample on.
+        calibration: File of a calibration, which the script loads.
+        mock: Whether the script simulates in hxtorch instead of using a chip.
+        wait: Cycles of 8 ns between runs of a batch.
+
+    Raises:
+        MappingError: The network does not fit on the chip, has layers that a configuration can't
+            hold, or targets that can't be calibrated: every reason at once.
+        ValueError: Unknown populations or values out of range.
+
+    Example:
+        >>> import jax.numpy as jnp, neurojax as nj
+        >>> from neurojax.chips import bss2
+        >>> from neurojax.chips.bss2.synapse import Synapse
+        >>> from neurojax.hardware.bss2 import configure
+        >>> weights = nj.Linear.from_weights(jnp.eye(3))
+        >>> net = nj.Sequential((3,), fc=Synapse(weights, scale=40.0), hidden=bss2.LIF())
+        >>> configuration = configure(net, steps=100)
+        >>> configuration.populations["hidden"]["hardware"]["threshold"]
+        125.0
+    """
+    network = mapped.network if isinstance(mapped, MappedNetwork) else mapped
+    problems = list(unknown_layers(network))
+    if problems:
+        raise MappingError(chip.name, problems)
+    if type(steps) is not int or steps < 1:
+        raise ValueError(f"configure: steps is {steps!r}; give a whole number >= 1")
+    neurons = {n: _neuron(network[n]) for n in network.names if _neuron(network[n]) is not None}
+    for what, given in (("targets", targets), ("traces", traces), ("capmem", capmem)):
+        if isinstance(given, Mapping):
+            _known(what, given, neurons)
+    recorded = list(neurons) if record is None else list(record)
+    _known("record", recorded, neurons)
+    if madc is not None:
+        _known("madc", [madc[0]], neurons)
+    found = fit(
+        network, placement=placement, circuits=circuits, expand_horizontally=expand_horizontally
+    )
+    problems += found.problems
+    problems += _shared_weights(found)
+    dt, different = _time_step(neurons)
+    problems += different
+    aims = {name: _target(name, neuron, targets) for name, neuron in neurons.items()}
+    problems += check_targets(aims)
+    cells = {name: dict((capmem or {}).get(name, {})) for name in neurons}
+    problems += [p for name, n in neurons.items() for p in _wrong_cells(name, n, cells[name])]
+    problems += too_long(steps, dt)
+    if problems:
+        raise MappingError(chip.name, problems)
+    assert found.placement is not None and found.routing is not None
+    populations: list[dict[str, Any]] = []
+    for population in found.demand.populations:
+        name = population.name
+        entry: dict[str, Any] = {"name": name, "size": population.size, "kind": "input"}
+        if population.shape is not None:
+            trace = traces.get(name) if isinstance(traces, Mapping) else traces
+            entry |= {
+                "kind": type(neurons[name]).__name__,
+                "model": write_model(neurons[name]),
+                "hardware": _write_target(aims[name]) | {"capmem": cells[name]},
+                "placement": found.placement.anchors(name).tolist(),
+                "circuits_per_neuron": population.shape.size,
+                "expand_horizontally": population.shape.expand_horizontally,
+                "record": {
+                    "spikes": population.spiking,
+                    "cadc": name in recorded,
+                    "madc_neuron": madc[1] if madc is not None and madc[0] == name else None,
+                },
+                "trace": _write_trace(trace or _default_trace(neurons[name])),
+            }
+        populations.append(entry)
+    data = {
+        "format": FORMAT,
+        "version": VERSION,
+        "chip": {"name": chip.name, "neurons": chip.circuits},
+        "dt_s": dt,
+        "runtime_steps": steps,
+        "execution": {
+            "mock": bool(mock),
+            "calib_path": None if calibration is None else str(calibration),
+            "inter_batch_entry_wait": wait,
+        },
+        "populations": populations,
+        "projections": [
+            {"name": p.name, "pre": p.source, "post": p.target}
+            | write_synapse(_synapse(network, p.name))
+            for p in found.demand.projections
+        ],
+        "network": write_network(network),
+        "physical": {"groups": write_groups(found)},
+    }
+    from neurojax.hardware.bss2._file import from_json  # it needs this module
+
+    return from_json(data)
+
+
+def write_groups(found: Fit) -> list[dict[str, Any]]:
+    """The part of the routing that says which rows are whose."""
+    assert found.routing is not None
+    owners = [
+        [number, i]
+        for number, population in enumerate(found.demand.populations)
+        for i in range(population.size)
+    ]
+    return [
+        {
+            "hemisphere": group.hemisphere,
+            "bus": group.bus,
+            "host": group.host,
+            "sources": [owners[source] for source in group.sources],
+            "address": group.address,
+            "drivers": [list(driver) for driver in group.drivers],
+            "excitatory_rows": list(group.excitatory_rows),
+            "inhibitory_rows": list(group.inhibitory_rows),
+        }
+        for group in found.routing.groups
+    ]
+
+
+def fit_of(data: Mapping[str, Any], network: Network) -> Fit:
+    """Where a file says that everything is."""
+    neurons = [p for p in data["populations"] if p["kind"] != "input"]
+    return fit(
+        network,
+        placement={p["name"]: p["placement"] for p in neurons},
+        circuits={p["name"]: p["circuits_per_neuron"] for p in neurons},
+        expand_horizontally={p["name"]: p["expand_horizontally"] for p in neurons},
+    )
+
+
+def read_trace(fields: Mapping[str, Any]) -> Trace:
+    """The post-processing that a file says."""
+    values = {n: np.array(v) if isinstance(v, list) else v for n, v in fields.items()}
+    return Trace(**values)
+
+
+def read_target(fields: Mapping[str, Any]) -> CalibrationTarget:
+    """The calibration target that a file says."""
+    names = [field.name for field in dataclasses.fields(CalibrationTarget)]
+    return CalibrationTarget(**{n: fields.get(n, fields.get(f"{n}_s")) for n in names})
+
+
+def _write_target(target: CalibrationTarget) -> dict[str, Any]:
+    times = ("tau_mem", "tau_syn", "refractory_time", "holdoff_time")
+    return {
+        f"{name}_s" if name in times else name: float(getattr(target, name))
+        for name in TARGET_RANGES
+    }
+
+
+def _write_trace(trace: Trace) -> dict[str, Any]:
+    fields = dataclasses.asdict(trace)
+    return {
+        n: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for n, v in fields.items()
+    }
+
+
+def _neuron(layer: Any) -> Any:
+    if isinstance(layer, Recurrent):
+        return layer.neuron
+    return layer if hasattr(layer, "tau_mem") else None
+
+
+def _synapse(network: Network, name: str) -> Any:
+    if name in network:
+        return network[name]
+    layer: Any = network[name.removesuffix(".synapse")]
+    return layer.synapse
+
+
+def _known(what: str, names: Iterable[str], neurons: Mapping[str, Any]) -> None:
+    for name in names:
+        if name not in neurons:
+            raise ValueError(f"configure: {what} of '{name}': {nearest(name, neurons)}")
+
+
+def _shared_weights(found: Fit) -> list[Problem]:
+    """Layers of synapses that more than one population feeds, or gets its input from."""
+    names = [p.name.split("-")[-1] for p in found.demand.projections]
+    return [
+        Problem(
+            name,
+            f"is {names.count(name)} projections",
+            "a projection has one source and one target population",
+            "use a layer of synapses for each",
+        )
+        for name in sorted({n for n in names if names.count(n) > 1})
+    ]
+
+
+def _time_step(neurons: Mapping[str, Any]) -> tuple[float, list[Problem]]:
+    steps = {name: float(neuron.dt) for name, neuron in neurons.items()}
+    if len(set(steps.values())) < 2:
+        return next(iter(steps.values()), 1e-6), []
+    found = ", ".join(f"{value:g} s of '{name}'" for name, value in steps.items())
+    remedy = "give all neurons the same dt"
+    return 1e-6, [Problem("network", f"dt is {found}", "a run has one time step", remedy)]
+
+
+def too_long(steps: int, dt: float) -> list[Problem]:
+    """A run that the timer does not reach."""
+    if steps * dt <= chip.longest:
+        return []
+    return [
+        Problem(
+            "network",
+            f"a run of {steps} steps of {dt:g} s takes {steps * dt:g} s",
+            f"a run lasts at most {chip.longest:.3g} s",
+            "use fewer steps",
+        )
+    ]
+
+
+def _mean(value: Any) -> float:
+    """One number for a population: calibration targets are common to it."""
+    return float(np.mean(np.asarray(value, np.float64)))
+
+
+def _target(name: str, neuron: Any, given: Any) -> CalibrationTarget:
+    """What calibration shall reach, from the numbers of the model."""
+    target = given.get(name) if isinstance(given, Mapping) else given
+    if target is not None:
+        return target
+    fields: dict[str, Any] = {n: _mean(getattr(neuron, n)) for n in ("tau_mem", "tau_syn")}
+    for potential in ("leak", "reset", "threshold"):
+        value = getattr(neuron, potential, None)
+        if value is not None:
+            fields[potential] = LEAK + UNIT * _mean(value)
+    # No pause in the model is the shortest of the chip.
+    pause = _mean(getattr(neuron, "refractory_time", 0.0))
+    fields["refractory_time"] = max(pause, TARGET_RANGES["refractory_time"].low)
+    return CalibrationTarget(**fields)
+
+
+def _default_trace(neuron: Any) -> Trace:
+    leak = getattr(neuron, "leak", None)
+    if leak is None or eqx.is_array(leak) or leak:
+        # The converter's samples are signed, from -128 on.
+        return Trace(scale=1 / UNIT, offset=LEAK - (1 << (chip.cadc_bits - 1)))
+    return Trace(scale=1 / UNIT, to_first=True)
+
+
+def needed_cells(kind: str, has: Any) -> list[str]:
+    """The cells that a neuron needs values for; `has` says which of its terms there are."""
+    if kind != AELIF.__name__:
+        return []
+    needed = []
+    if has("exponential_slope"):
+        needed += ["exponential_slope", "exponential_threshold"]
+    needed += ["subthreshold_adaptation_strength"] * has("a")
+    needed += ["spike_triggered_adaptation_increment"] * has("b")
+    return needed + ["tau_adap"] * (has("a") or has("b"))
+
+
+def _wrong_cells(name: str, neuron: Any, cells: Mapping[str, int]) -> list[Problem]:
+    has = lambda field: getattr(neuron, field) is not None  # noqa: E731
+    needed = needed_cells(type(neuron).__name__, has)
+    problems = []
+    legal = f"cells hold 0..{chip.capmem_largest}, and calibration does not know these"
+    if missing := [cell for cell in needed if cell not in cells]:
+        remedy = f"give capmem={{'{name}': {{'{missing[0]}': ...}}}}, or use LIF"
+        problems.append(Problem(name, f"no values for {', '.join(missing)}", legal, remedy))
+    if unknown := [cell for cell in cells if cell not in needed]:
+        known = ", ".join(needed) or "none"
+        remedy = f"leave them out; it has {known}"
+        problems.append(Problem(name, f"capmem has {', '.join(unknown)}", legal, remedy))
+    wrong = [c for c, v in cells.items() if type(v) is not int or not 0 <= v <= chip.capmem_largest]
+    if wrong:
+        found = f"capmem {wrong[0]} is {cells[wrong[0]]!r}"
+        problems.append(Problem(name, found, legal, "give a whole number in this range"))
+    return problems
