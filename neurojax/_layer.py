@@ -61,8 +61,9 @@ def constants_to_floats(tree: Any) -> Any:
 class Layer(eqx.Module):
     """One named node of a `Network`: a synapse, a neuron population, a pooling, a chip core.
 
-    Sub-classes implement `step` and `out_shape`, and where they need to `init`, `prepare`,
-    `needs_key`, `absorb` and `describe`. All methods see one sample: no batch, no time axis.
+    Sub-classes implement `out_shape`, and `step` or, if they react to what was measured in a step,
+    `step_measured`; where they need to, `init`, `prepare`, `needs_key`, `absorb` and `describe`.
+    All methods see one sample: no batch, no time axis.
     """
 
     many_inputs: ClassVar[bool] = False
@@ -85,7 +86,9 @@ class Layer(eqx.Module):
         self, state: State, x: Array, *, key: PRNGKeyArray | None = None
     ) -> tuple[State, Array]:
         """One time step of one sample: `(state, input) -> (new state, output)`."""
-        raise NotImplementedError(f"{type(self).__name__} does not define step()")
+        if type(self).step_measured is Layer.step_measured:
+            raise NotImplementedError(f"{type(self).__name__} does not define step()")
+        return self.step_measured(state, x, {}, key=key)
 
     def step_measured(
         self,

@@ -46,6 +46,11 @@ def _inject_jvp(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Ar
     return inject(*primals), tangents[0]
 
 
+def as_measured(computed: Array, measured: Mapping[str, Array], field: str) -> Array:
+    """The measured value of a field, if there is one, with the derivative of the computed one."""
+    return inject(computed, measured[field]) if field in measured else computed
+
+
 def inject_all(state: Any, output: Array, measured: Mapping[str, Array]) -> tuple[Any, Array]:
     """The state and the output of a layer after a step, with what was measured of them.
 
@@ -69,8 +74,9 @@ def inner(measured: Mapping[str, Array], name: str) -> dict[str, Array]:
 
 
 def is_output(field: str, measured: Mapping[str, Array]) -> dict[str, Array]:
-    """The measured values of a layer that gives out a field of its state: it is the output, too."""
-    return ({OUTPUT: measured[field]} if field in measured else {}) | dict(measured)
+    """The measured values of a layer that gives out a field of its state: one stands for both."""
+    of_both = [measured[name] for name in (field, OUTPUT) if name in measured]
+    return ({OUTPUT: of_both[0], field: of_both[-1]} if of_both else {}) | dict(measured)
 
 
 def _injected(state: Any, path: list[str], value: Array) -> Any:

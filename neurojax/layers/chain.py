@@ -62,11 +62,6 @@ class Chain(Layer):
             return None
         return _state_type(self.names)(*states)
 
-    def step(
-        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
-    ) -> tuple[State, Array]:
-        return self.step_measured(state, x, {}, key=key)
-
     def step_measured(
         self,
         state: State,

@@ -51,11 +51,6 @@ class Recurrent(Layer):
             self.neuron.init(in_shape), self.synapse.init(out_shape), jnp.zeros(out_shape)
         )
 
-    def step(
-        self, state: RecurrentState, x: Array, *, key: PRNGKeyArray | None = None
-    ) -> tuple[RecurrentState, Array]:
-        return self.step_measured(state, x, {}, key=key)
-
     def step_measured(
         self,
         state: RecurrentState,

@@ -114,12 +114,6 @@ class AbstractSpiking(AbstractNeuron):
         """A time step, given what was measured of membrane and spikes; `fire` takes it."""
         raise NotImplementedError(f"{self.name} does not define advance()")
 
-    def step(
-        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
-    ) -> tuple[State, Array]:
-        del key
-        return self.advance(state, x, {})
-
     def step_measured(
         self,
         state: State,
@@ -130,8 +124,7 @@ class AbstractSpiking(AbstractNeuron):
     ) -> tuple[State, Array]:
         del key
         state, spikes = self.advance(state, x, measured)
-        rest = {name: value for name, value in measured.items() if name not in (OUTPUT, "v")}
-        return inject_all(state, spikes, rest)
+        return inject_all(state, spikes, measured)
 
     def carried(self, v: Array, threshold: Parameter | None = None) -> Array:
         """The membrane potential that a step starts from (`reset_delay="before"` resets it)."""
@@ -238,6 +231,8 @@ class AbstractSpiking(AbstractNeuron):
             spikes = spikes * _winner(v - threshold)
         if silent is not None:
             spikes = jnp.where(silent, 0, spikes)
+            # Held there by the pause, it does not follow the potential of the step before.
+            v = inject(jnp.where(silent, self.reset_value, v), told.v)
         return v, *self._sent(spikes, told)
 
     def _sent(self, spikes: Array, told: _Told) -> tuple[Array, Array]:

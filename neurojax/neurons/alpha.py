@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._layer import Shape
+from neurojax._measured import OUTPUT, as_measured, inject_all
 from neurojax.neurons._leak import check_one_given, decay_factor
 from neurojax.neurons._neuron import AbstractNeuron, Parameter, check_choice, number, option
 from neurojax.surrogate import ATan, Surrogate, spike
@@ -103,13 +105,23 @@ class Alpha(AbstractNeuron):
         zeros = jnp.zeros(in_shape)
         return AlphaState(zeros, zeros, zeros)
 
-    def step(
-        self, state: AlphaState, x: Array, *, key: PRNGKeyArray | None = None
+    def step_measured(
+        self,
+        state: AlphaState,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
     ) -> tuple[AlphaState, Array]:
         del key
         excitatory = self.decay * state.excitatory + self.gain * x
         inhibitory = self.decay_fast * state.inhibitory - self.gain * x
         v = self.scale * (excitatory + inhibitory)
+        if OUTPUT in measured and "v" not in measured and self.reset != "none":
+            raise ValueError(
+                "Alpha: its late reset goes by the membrane of the step before; with measured "
+                "spikes give the measured membrane, too"
+            )
         late = jax.lax.stop_gradient(self._spikes(state.v))
         if self.reset == "zero":
             excitatory, inhibitory, v = ((1 - late) * u for u in (excitatory, inhibitory, v))
@@ -117,7 +129,8 @@ class Alpha(AbstractNeuron):
             excitatory = excitatory - late * self.threshold
             inhibitory = (1 - late) * inhibitory
             v = v + late * state.inhibitory
-        return AlphaState(v, excitatory, inhibitory), self._spikes(v)
+        v = as_measured(v, measured, "v")
+        return inject_all(AlphaState(v, excitatory, inhibitory), self._spikes(v), measured)
 
     def _spikes(self, v: Array) -> Array:
         u = v - self.threshold

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from neurojax._measured import inject_all
 from neurojax.chips.cri import _wide
 from neurojax.chips.cri._wide import Wide
 
@@ -55,3 +58,15 @@ def with_membrane(state: CRIState, values: Any) -> CRIState:
     """
     exact = _wide.from_integers(np.broadcast_to(np.asarray(values, np.int64), state.v.shape))
     return state._replace(v=_wide.to_float(exact), high=exact.high, low=exact.low)
+
+
+def injected(
+    state: CRIState, spikes: Array, measured: Mapping[str, Array]
+) -> tuple[CRIState, Array]:
+    """State and output with what was measured: membranes as floats, or as `high` and `low`."""
+    told = dict(measured)
+    if "high" in told and "low" in told:
+        told.setdefault("v", _wide.to_float(Wide(told["high"], told["low"])))
+    elif "v" in told:
+        told["high"], told["low"] = _wide.from_float(told["v"].astype(jnp.float32))
+    return inject_all(state, spikes, told)

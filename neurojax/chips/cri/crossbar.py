@@ -13,6 +13,7 @@ training. See `neurojax.chips.cri.events` for larger ones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -21,7 +22,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape, check_shape
+from neurojax._measured import OUTPUT
 from neurojax.chips.cri import _options, _wide
+from neurojax.chips.cri._state import injected
 from neurojax.chips.cri._wide import Wide, wide
 from neurojax.chips.cri.neuron import CRIState, Neuron
 from neurojax.chips.cri.spec import LARGEST_DELAY
@@ -164,15 +167,29 @@ class Crossbar(Layer):
             is_leaf=lambda x: x is None,
         )
 
-    def step(
-        self, state: CRIState, x: Array, *, key: PRNGKeyArray | None = None
+    def step_measured(
+        self,
+        state: CRIState,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
     ) -> tuple[CRIState, Array]:
-        fired, spikes = self.neuron.fire(state, key=key, dtype=x.dtype)
+        told, known = self._told(measured)
+        fired, spikes = self.neuron.fire(state, key=key, dtype=x.dtype, told=told, known=known)
         axons = _derivative_of(x, (x != 0).astype(x.dtype))
         late, history = self._late(state.history, spikes)
         smooth, exact = self._arriving((axons, spikes, late))
         after = self.neuron.integrate(fired, smooth, exact)._replace(history=history)
-        return after, spikes if self.outputs is None else spikes[self.outputs]
+        return injected(after, spikes if self.outputs is None else spikes[self.outputs], measured)
+
+    def _told(self, measured: Mapping[str, Array]) -> tuple[Array | None, Any]:
+        """Spikes of the neurons that were measured, and which neurons these are."""
+        spikes = measured.get(OUTPUT)
+        if spikes is None or self.outputs is None:
+            return spikes, True
+        none = jnp.zeros(self.neurons, bool)
+        return none.at[self.outputs].set(spikes != 0), none.at[self.outputs].set(True)
 
     def integers(self) -> dict[str, Int[np.ndarray, "sources neurons"]]:
         """The weights as int64, by matrix. Not under jit."""

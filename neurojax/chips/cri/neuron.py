@@ -25,6 +25,7 @@ References:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -33,12 +34,14 @@ from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape
+from neurojax._measured import OUTPUT
 from neurojax.chips.cri import _dynamics, _options, _wide
 from neurojax.chips.cri._lines import lines_of
 from neurojax.chips.cri._options import BITS as BITS
 from neurojax.chips.cri._state import (
     CRIState as CRIState,
     Fired,
+    injected,
     membrane as membrane,
     with_membrane as with_membrane,
 )
@@ -191,16 +194,32 @@ class Neuron(Layer):
 
     # A time step
 
-    def step(
-        self, state: CRIState, x: Array, *, key: PRNGKeyArray | None = None
+    def step_measured(
+        self,
+        state: CRIState,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
     ) -> tuple[CRIState, Array]:
-        fired, spikes = self.fire(state, key=key, dtype=x.dtype)
-        return self.integrate(fired, x, _wide.from_float(lax.stop_gradient(x))), spikes
+        told = measured.get(OUTPUT)
+        fired, spikes = self.fire(state, key=key, dtype=x.dtype, told=told)
+        after = self.integrate(fired, x, _wide.from_float(lax.stop_gradient(x)))
+        return injected(after, spikes, measured)
 
     def fire(
-        self, state: CRIState, *, key: PRNGKeyArray | None = None, dtype: Any = jnp.float32
+        self,
+        state: CRIState,
+        *,
+        key: PRNGKeyArray | None = None,
+        dtype: Any = jnp.float32,
+        told: Array | None = None,
+        known: Any = True,
     ) -> tuple[Fired, Float[Array, "*shape"]]:
-        """The first half of a step: spikes, and the membranes after reset, leak and noise."""
+        """The first half of a step: spikes, and the membranes after reset, leak and noise.
+
+        Spikes that were measured, `told` where `known`, take the place of the computed ones.
+        """
         if jnp.dtype(dtype).itemsize < 4:
             raise TypeError(
                 f"CRI's neurons add integers that {jnp.dtype(dtype)} does not hold; pass float32 "
@@ -221,6 +240,9 @@ class Neuron(Layer):
         refractory = state.refractory
         if refractory is not None:
             fires &= refractory == 0
+        if told is not None:
+            fires = jnp.where(known, told != 0, fires)
+        if refractory is not None:
             waiting = jnp.asarray(self.refractory, jnp.int32)
             refractory = jnp.where(fires, waiting, jnp.maximum(refractory - 1, 0))
         above = v - smooth_theta

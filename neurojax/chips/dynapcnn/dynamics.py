@@ -25,7 +25,7 @@ References:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -37,6 +37,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from neurojax import surrogate as surrogates
 from neurojax._layer import Layer, Shape, parameter
+from neurojax._measured import OUTPUT, as_measured, inject, inject_all
 from neurojax.chips.dynapcnn._event_conv import convolve_counts
 from neurojax.chips.dynapcnn.spec import STATE_BITS, WEIGHT_BITS
 from neurojax.fixed_point import clamp, integer_range, round_half_even
@@ -205,8 +206,13 @@ class Core(Layer):
             v_min=_on_grid(self.v_min, *integer_range(STATE_BITS)),
         )
 
-    def step(
-        self, state: CoreState, x: Array, *, key: PRNGKeyArray | None = None
+    def step_measured(
+        self,
+        state: CoreState,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
     ) -> tuple[CoreState, Array]:
         del key
         if x.dtype != jnp.float32:
@@ -221,11 +227,13 @@ class Core(Layer):
             current = current + self.bias[:, None, None]
         v, tick, overflowed = self._leaked(state)
         v, over = self._upper_end(v + (current[:, 0, 0] if self.flat else current))
-        spikes = self._fire(v)
-        v = self._bounded(self._reset(v, spikes))
+        v = as_measured(v, measured, "v")
+        spikes = as_measured(self._fire(v), measured, OUTPUT)
+        if "v" not in measured:  # else reset and bound are in it already
+            v = self._bounded(self._reset(v, spikes, measured))
         if overflowed is not None:
             overflowed = overflowed + over
-        return CoreState(v, tick, overflowed), spikes
+        return inject_all(CoreState(v, tick, overflowed), spikes, measured)
 
     def _convolve(self, x: Array) -> Array:
         conv = self._conv()
@@ -271,9 +279,13 @@ class Core(Layer):
         threshold = jnp.asarray(self.threshold, v.dtype)
         return surrogates.spike(v - threshold, self.surrogate, threshold=threshold)
 
-    def _reset(self, v: Array, spikes: Array) -> Array:
+    def _reset(self, v: Array, spikes: Array, measured: Mapping[str, Array]) -> Array:
         zero = self.reset == "zero"
-        events = self._crosses(v) if zero and self.max_spikes != 1 else spikes
+        events = spikes
+        if zero and self.max_spikes != 1:
+            events = self._crosses(v)
+            if OUTPUT in measured:
+                events = inject(events, measured[OUTPUT] > 0)
         events = lax.stop_gradient(events) if self.detach_reset else events
         return (1 - events) * v if zero else v - events * self.threshold
 

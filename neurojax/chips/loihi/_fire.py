@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from neurojax._measured import OUTPUT, inject
 from neurojax.fixed_point import derivative_of
 from neurojax.surrogate import Surrogate, spike
 
@@ -59,6 +61,21 @@ def graded(
     # Below the threshold the derivative falls off with the surrogate, above it stays at the peak.
     slope = surrogate.derivative(jnp.minimum(above, 0), threshold)
     return derivative_of(slope * v, jnp.where(above > 0 if strict else above >= 0, v, 0))
+
+
+def late_reset(name: str, field: str) -> str:
+    """What is wrong where a late reset was given measured spikes, but no membrane."""
+    return (
+        f"{name}: a late reset (reset_delay='before') goes by the membrane of the step before; "
+        f"with measured spikes give the measured membrane ('{field}'), too"
+    )
+
+
+def measured_events(
+    spikes: Float[Array, "*shape"], measured: Mapping[str, Array]
+) -> Float[Array, "*shape"]:
+    """1 where there is a spike, a measured one if they were measured: of either sign, or graded."""
+    return inject(spikes, measured[OUTPUT] != 0) if OUTPUT in measured else spikes
 
 
 def reset(

@@ -10,6 +10,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import equinox as eqx
@@ -18,8 +19,9 @@ from jaxtyping import Array, PRNGKeyArray
 
 from neurojax import surrogate as surrogates
 from neurojax._layer import Shape
+from neurojax._measured import as_measured, inject_all, is_output
 from neurojax.chips.loihi._adaptive import AbstractAdaptive
-from neurojax.chips.loihi._fire import fires, graded
+from neurojax.chips.loihi._fire import fires, graded, measured_events
 from neurojax.chips.loihi._phase import PhaseExponential, check_phase, phase_spikes
 from neurojax.chips.loihi._resonator import TURNED, AbstractResonator
 
@@ -40,16 +42,24 @@ class _AbstractAdRF(AbstractResonator, AbstractAdaptive):
     def init(self, in_shape: Shape) -> AdRFState:
         return AdRFState(*(jnp.zeros(in_shape[1:]) for _ in AdRFState._fields))
 
-    def step(
-        self, state: AdRFState, x: Array, *, key: PRNGKeyArray | None = None
+    def step_measured(
+        self,
+        state: AdRFState,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
     ) -> tuple[AdRFState, Array]:
         del key
         re, im = self._turn(state.re, state.im, x)
+        re, im = as_measured(re, measured, "re"), as_measured(im, measured, "im")
         if self.threshold is None:
-            return AdRFState(re, im, state.b, state.r), im
+            after = AdRFState(re, im, state.b, state.r)
+            return inject_all(after, im, is_output("im", measured))
         b, r = self._relaxed(state.b, state.r)
         spikes, y = self._fire(state, re, im, b, r)
-        return AdRFState(re, im, *self._raised(b, r, spikes)), y
+        raised = self._raised(b, r, measured_events(spikes, measured))
+        return inject_all(AdRFState(re, im, *raised), y, measured)
 
     def _fire(
         self, before: AdRFState, re: Array, im: Array, b: Array, r: Array

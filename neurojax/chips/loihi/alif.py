@@ -20,6 +20,7 @@ References:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -29,8 +30,9 @@ from jaxtyping import Array, PRNGKeyArray
 from neurojax import surrogate as surrogates
 from neurojax._broadcast import check_shapes
 from neurojax._layer import Layer, Shape, parameter
+from neurojax._measured import as_measured, inject_all, is_output
 from neurojax.chips.loihi._adaptive import AbstractAdaptive
-from neurojax.chips.loihi._fire import fires, graded
+from neurojax.chips.loihi._fire import fires, graded, measured_events
 from neurojax.chips.loihi._neuron import CURRENT_DECAYS, check_norm
 
 
@@ -106,21 +108,28 @@ class ALIF(AbstractAdaptive):
         norm = None if self.norm is None else self.norm.prepare(key)
         return dataclasses.replace(super().prepare(key), norm=norm)
 
-    def step(
-        self, state: ALIFState, x: Array, *, key: PRNGKeyArray | None = None
+    def step_measured(
+        self,
+        state: ALIFState,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
     ) -> tuple[ALIFState, Array]:
         del key
         x = x if self.norm is None else self.norm.step(None, x)[1]
         i = self._leak(state.i, self.current_decay, x)
-        v = self._leak(state.v, self.voltage_decay, i)
+        v = as_measured(self._leak(state.v, self.voltage_decay, i), measured, "v")
         if self.threshold is None:
-            return ALIFState(v, i, state.b, state.r), v
+            after = ALIFState(v, i, state.b, state.r)
+            return inject_all(after, v, is_output("v", measured))
         b, r = self._relaxed(state.b, state.r)
         above = self._above(v, b, r)
         y = spikes = fires(above, self.threshold, self.surrogate, strict=False)
         if self.graded:
             y = graded(v, above, self.threshold, self.surrogate, strict=False)
-        return ALIFState(v, i, *self._raised(b, r, spikes)), y
+        raised = self._raised(b, r, measured_events(spikes, measured))
+        return inject_all(ALIFState(v, i, *raised), y, measured)
 
     def describe(self) -> str:
         return f"ALIF {self._numbers('current_decay', 'voltage_decay', 'threshold_step')}"

@@ -18,6 +18,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -27,6 +28,7 @@ from jaxtyping import Array, PRNGKeyArray
 from neurojax import surrogate as surrogates
 from neurojax._broadcast import check_shapes
 from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
+from neurojax._measured import OUTPUT, as_measured, inject_all
 
 
 class ATRLIFState(NamedTuple):
@@ -92,18 +94,25 @@ class ATRLIF(Layer):
     def init(self, in_shape: Shape) -> ATRLIFState:
         return ATRLIFState(*(jnp.zeros(in_shape) for _ in ATRLIFState._fields))
 
-    def step(
-        self, state: ATRLIFState, x: Array, *, key: PRNGKeyArray | None = None
+    def step_measured(
+        self,
+        state: ATRLIFState,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
     ) -> tuple[ATRLIFState, Array]:
         del key
         # y - d y, not (1 - d) y: a small decay keeps more of its bits as a float32 than 1 minus it.
         i = state.i - self.current_decay * state.i + x
-        v = state.v - self.voltage_decay * state.v + i + self.bias
+        v = as_measured(state.v - self.voltage_decay * state.v + i + self.bias, measured, "v")
         b = state.b - self.threshold_decay * state.b
         r = state.r - self.refractory_decay * state.r
         threshold = self.threshold + b
         s = surrogates.spike((v - r) - threshold, self.surrogate, threshold=threshold)
-        return ATRLIFState(v, i, b + self.threshold_step * s, r + 2 * threshold * s), s
+        s = as_measured(s, measured, OUTPUT)
+        after = ATRLIFState(v, i, b + self.threshold_step * s, r + 2 * threshold * s)
+        return inject_all(after, s, measured)
 
     def describe(self) -> str:
         shown = ("current_decay", "voltage_decay", "threshold_step")

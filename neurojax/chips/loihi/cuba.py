@@ -20,6 +20,7 @@ References:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -30,8 +31,16 @@ from jaxtyping import Array, PRNGKeyArray
 from neurojax import surrogate as surrogates
 from neurojax._broadcast import check_shapes
 from neurojax._layer import Layer, Shape, State, constants_to_floats, parameter
+from neurojax._measured import OUTPUT, as_measured, inject_all, is_output
 from neurojax._recompute import recomputed
-from neurojax.chips.loihi._fire import check_reset_options, fires, graded, reset
+from neurojax.chips.loihi._fire import (
+    check_reset_options,
+    fires,
+    graded,
+    late_reset,
+    measured_events,
+    reset,
+)
 from neurojax.chips.loihi._leak import leak
 from neurojax.chips.loihi._neuron import CURRENT_DECAYS, AbstractScaled, check_norm
 from neurojax.chips.loihi.spec import FULL
@@ -132,8 +141,13 @@ class CUBA(AbstractScaled):
         norm = None if self.norm is None else self.norm.prepare(key)
         return dataclasses.replace(super().prepare(key), norm=norm)
 
-    def step(
-        self, state: CUBAState, x: Array, *, key: PRNGKeyArray | None = None
+    def step_measured(
+        self,
+        state: CUBAState,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
     ) -> tuple[CUBAState, Array]:
         del key
         i = self._leak(state.i, state.i, self.current_decay, x)
@@ -141,13 +155,18 @@ class CUBA(AbstractScaled):
         kept = drive if self.norm_feedback else i
         late = self.reset_delay == "before" and self.threshold is not None
         before = recomputed(self._reset, state.v) if late else state.v
-        v = self._leak(before, state.v, self.voltage_decay, drive)
+        v = as_measured(self._leak(before, state.v, self.voltage_decay, drive), measured, "v")
         if self.threshold is None:
-            return CUBAState(v, kept, norm), v
-        if late:
-            return CUBAState(v, kept, norm), recomputed(self._output, v)
-        after, y = recomputed(lambda v: (self._reset(v), self._output(v)), v)
-        return CUBAState(after, kept, norm), y
+            return inject_all(CUBAState(v, kept, norm), v, is_output("v", measured))
+        if late and OUTPUT in measured and "v" not in measured:
+            raise ValueError(late_reset("CUBA", "v"))
+        if late or "v" in measured:  # the reset comes in the next step, or is in it already
+            y = recomputed(self._output, v)
+        else:
+            v, y = recomputed(
+                lambda v, told: (self._reset(v, told), self._output(v)), v, dict(measured)
+            )
+        return inject_all(CUBAState(v, kept, norm), y, measured)
 
     def _leak(self, y: Array, origin: Array, decay: Any, x: Array) -> Array:
         """trunc(n (4096 - D) / 4096) + trunc(s_scale x), where n = s_scale y; all over s_scale.
@@ -186,10 +205,10 @@ class CUBA(AbstractScaled):
             return graded(v, above, self.threshold, self.surrogate, strict=strict)
         return fires(above, self.threshold, self.surrogate, strict=strict)
 
-    def _reset(self, v: Array) -> Array:
+    def _reset(self, v: Array, measured: Mapping[str, Array] = {}) -> Array:
         above, strict = self._above(v)
         spikes = fires(above, self.threshold, self.surrogate, strict=strict)
-        return reset(v, spikes, self.reset_gradient)
+        return reset(v, measured_events(spikes, measured), self.reset_gradient)
 
     def _stored(self, threshold: Any) -> Any:
         return super()._stored(threshold) if self.quantise_threshold else threshold

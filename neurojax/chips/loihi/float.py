@@ -16,6 +16,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -24,8 +25,9 @@ from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._broadcast import check_shapes
 from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
+from neurojax._measured import as_measured, inject_all
 from neurojax._recompute import recomputed
-from neurojax.chips.loihi._fire import RESET_GRADIENTS, fires, reset
+from neurojax.chips.loihi._fire import RESET_GRADIENTS, fires, measured_events, reset
 from neurojax.chips.loihi._lines import float_lines
 from neurojax.surrogate import ATan, Surrogate
 
@@ -110,30 +112,40 @@ class FloatLIF(Layer):
         del key
         return constants_to_floats(self)
 
-    def step(
-        self, state: FloatLIFState, x: Array, *, key: PRNGKeyArray | None = None
+    def step_measured(
+        self,
+        state: FloatLIFState,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
     ) -> tuple[FloatLIFState, Array]:
         del key
         u = (1 - self.du) * state.u + x
         v = (1 - self.dv) * state.v + u + self.bias
         silent = None if state.refractory is None else state.refractory > 0
-        v, y, fired = recomputed(self._end, v, silent)
+        v, y, fired = recomputed(self._end, v, silent, dict(measured))
         refractory = state.refractory
         if refractory is not None:
             left = jnp.maximum(refractory - 1, 0)
             refractory = jnp.where(fired, float(self.refractory - 1), left).astype(left.dtype)
-        return FloatLIFState(u, v, refractory), y
+        return inject_all(FloatLIFState(u, v, refractory), y, measured)
 
-    def _end(self, v: Array, silent: Array | None) -> tuple[Array, Array, Array]:
+    def _end(
+        self, v: Array, silent: Array | None, measured: dict[str, Array]
+    ) -> tuple[Array, Array, Array]:
         if silent is not None:
             v = jnp.where(silent, 0, v)
+        v = as_measured(v, measured, "v")
         if self.vth is None:
             return v, v, jnp.zeros(v.shape, bool)
         spikes = y = fires(v - self.vth, self.vth, self.surrogate)
         if self.vth_lo is not None:
             negative = fires(self.vth_lo - v, -self.vth_lo, self.surrogate)
             y, spikes = spikes - negative, spikes + negative
-        return reset(v, spikes, self.reset_gradient), y, spikes > 0
+        spikes = measured_events(spikes, measured)
+        after = v if "v" in measured else reset(v, spikes, self.reset_gradient)
+        return after, y, spikes > 0
 
     def describe(self) -> str:
         words = [

@@ -23,6 +23,7 @@ References:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -33,9 +34,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from neurojax._broadcast import check_shapes
 from neurojax._layer import Constant, Layer, Shape, constants_to_floats, parameter
+from neurojax._measured import as_measured, inject_all
 from neurojax._recompute import recomputed
 from neurojax.chips._surrogate import InSteps
-from neurojax.chips.loihi._fire import RESET_GRADIENTS, fires, graded, reset
+from neurojax.chips.loihi._fire import RESET_GRADIENTS, fires, graded, measured_events, reset
 from neurojax.chips.loihi._leak import leak
 from neurojax.chips.loihi._lines import lif_lines
 from neurojax.chips.loihi.quantise import SCALE
@@ -218,8 +220,13 @@ class LIF(Layer):
         stored = {name: _stored(getattr(plain, name), *RANGES[name]) for name in RANGES}
         return dataclasses.replace(self, **stored)
 
-    def step(
-        self, state: LIFState, x: Array, *, key: PRNGKeyArray | None = None
+    def step_measured(
+        self,
+        state: LIFState,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
     ) -> tuple[LIFState, Array]:
         del key
         state = self._restarted(state)
@@ -231,7 +238,7 @@ class LIF(Layer):
             total = truncate(total * 2.0**-self.shift)
         h = leak(state.v, self.dv / FULL, total)
         silent = None if state.refractory is None else state.refractory > 0
-        v, y, fired = recomputed(self._end, h, silent)
+        v, y, fired = recomputed(self._end, h, silent, dict(measured))
         refractory = state.refractory
         if refractory is not None:
             left = jnp.maximum(refractory - 1, 0)
@@ -241,7 +248,8 @@ class LIF(Layer):
             wrapped = wrapped + (turns + more != 0)
             over = jnp.abs(lax.stop_gradient(h)) > LARGEST_STATE
             saturated = saturated + (over if silent is None else over & ~silent)
-        return LIFState(u, v, refractory, state.restart, wrapped, saturated), y
+        after = LIFState(u, v, refractory, state.restart, wrapped, saturated)
+        return inject_all(after, y, measured)
 
     def bias(self) -> Any:
         """What is added to the membrane in each step, a number or an array."""
@@ -264,11 +272,18 @@ class LIF(Layer):
             restart=jnp.where(begins, float(self.reset_interval), state.restart) - 1,
         )
 
-    def _end(self, h: Array, silent: Array | None) -> tuple[Array, Array, Array | None]:
-        """Membrane and output at the end of a step, and where there was a spike of either sign."""
+    def _end(
+        self, h: Array, silent: Array | None, measured: dict[str, Array]
+    ) -> tuple[Array, Array, Array | None]:
+        """Membrane and output at the end of a step, and where there was a spike of either sign.
+
+        Spikes that were measured reset the membrane; if it was measured itself, that is where
+        spikes take their derivative, and the reset is in it.
+        """
         v = clamp(h, -LARGEST_STATE, LARGEST_STATE)
         if silent is not None:
             v = jnp.where(silent, 0, v)
+        v = as_measured(v, measured, "v")
         unit = 1 / STEPS_PER_UNIT if self.graded else 1.0
         if self.vth is None:
             return v, v * unit, jnp.zeros(v.shape, bool)
@@ -281,7 +296,9 @@ class LIF(Layer):
             lowest = STEPS_PER_WEIGHT * self.vth_lo
             negative = fires(lowest - v, -lowest, self.surrogate)
             y, spikes = spikes - negative, spikes + negative
-        return reset(v, spikes, self.reset_gradient), y, spikes > 0
+        spikes = measured_events(spikes, measured)
+        after = v if "v" in measured else reset(v, spikes, self.reset_gradient)
+        return after, y, spikes > 0
 
     def integers(self) -> dict[str, Any]:
         """What the chip holds of it, by field: Python integers, or NumPy ones. Not under jit."""

@@ -16,6 +16,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -25,7 +26,15 @@ from jaxtyping import Array, PRNGKeyArray
 
 from neurojax import surrogate as surrogates
 from neurojax._layer import Shape
-from neurojax.chips.loihi._fire import check_reset_options, fires, graded, reset
+from neurojax._measured import OUTPUT, as_measured, inject_all, is_output
+from neurojax.chips.loihi._fire import (
+    check_reset_options,
+    fires,
+    graded,
+    late_reset,
+    measured_events,
+    reset,
+)
 from neurojax.chips.loihi._phase import PhaseExponential, check_phase, phase_spikes
 from neurojax.chips.loihi._resonator import TURNED, AbstractResonator
 from neurojax.fixed_point import derivative_of, divide
@@ -84,17 +93,23 @@ class RF(AbstractResonator):
         zeros = jnp.zeros(in_shape[1:])
         return RFState(zeros, zeros)
 
-    def step(
-        self, state: RFState, x: Array, *, key: PRNGKeyArray | None = None
+    def step_measured(
+        self,
+        state: RFState,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
     ) -> tuple[RFState, Array]:
         del key
         re, im = self._turn(state.re, state.im, x)
+        re, im = as_measured(re, measured, "re"), as_measured(im, measured, "im")
         if self.threshold is None:
-            return RFState(re, im), im
+            return inject_all(RFState(re, im), im, is_output("im", measured))
         above = re - self.threshold
         passed = (above >= 0) & (im >= 0) & (state.im < 0)
         y = phase_spikes(passed, re, im, above, self.surrogate, self.threshold, graded=self.graded)
-        return RFState(re, im), y
+        return inject_all(RFState(re, im), y, measured)
 
     def _spiking_lines(self, turn: tuple[str, ...]) -> tuple[str, ...]:
         return (
@@ -153,27 +168,43 @@ class RFIzhikevich(AbstractResonator):
         zeros = jnp.zeros(in_shape[1:])
         return RFState(zeros, zeros)
 
-    def step(
-        self, state: RFState, x: Array, *, key: PRNGKeyArray | None = None
+    def step_measured(
+        self,
+        state: RFState,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
     ) -> tuple[RFState, Array]:
         del key
         early = self.reset_delay == "before"
         origin = state if self.decay_gradient == "slayer" else None
         re, im = self._turn(*(self._reset(*state) if early else state), x, origin=origin)
+        re, im = as_measured(re, measured, "re"), as_measured(im, measured, "im")
         if self.threshold is None:
-            return RFState(re, im), im
+            return inject_all(RFState(re, im), im, is_output("im", measured))
+        told = "im" in measured
+        if early and OUTPUT in measured and not told:
+            raise ValueError(late_reset("RFIzhikevich", "im"))
         y = self._spikes(im)
         if self.graded:
             y = graded(im, im - self.threshold, self.threshold, self.surrogate, strict=False)
-        return RFState(re, im) if early else self._reset(re, im), y
+        after = RFState(re, im) if early or told else self._reset(re, im, measured)
+        return inject_all(after, y, measured)
 
     def _spikes(self, im: Array) -> Array:
         return fires(im - self.threshold, self.threshold, self.surrogate, strict=False)
 
-    def _reset(self, re: Array, im: Array) -> RFState:
+    def _reset(
+        self,
+        re: Array,
+        im: Array,
+        measured: Mapping[str, Array] = {},
+    ) -> RFState:
         if self.threshold is None:
             return RFState(re, im)
-        spikes, below, gradient = self._spikes(im), self._below(), self.reset_gradient
+        spikes = measured_events(self._spikes(im), measured)
+        below, gradient = self._below(), self.reset_gradient
         if gradient != "full":
             spikes = lax.stop_gradient(spikes)
         if gradient == "bypassed":
