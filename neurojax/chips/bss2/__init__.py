@@ -54,7 +54,11 @@ from neurojax.chips.bss2.spec import (
 )
 from neurojax.chips.bss2.synapse import Synapse as Synapse
 from neurojax.chips.bss2.transport import Transport as Transport
-from neurojax.chips.bss2.virtual import cadc as cadc, with_instance as with_instance
+from neurojax.chips.bss2.virtual import (
+    cadc as cadc,
+    with_instance as with_instance,
+    without_instance as without_instance,
+)
 from neurojax.chips.bss2.weights import (
     linear_exponential_clamp as linear_exponential_clamp,
     linear_saturating as linear_saturating,

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from neurojax._layer import Layer, Shape, State
+from neurojax._layer import Layer, Shape, State, constants_to_floats
 from neurojax._measured import OUTPUT, inject
 from neurojax.chips.bss2._integrator import AbstractCircuit, AbstractFiring, AbstractReadout
 from neurojax.chips.bss2._off import is_off
 from neurojax.chips.bss2.cadc import CADC, Sampled
+from neurojax.chips.bss2.refractory import counted_period, whole_steps
 from neurojax.chips.bss2.saturation import headroom, saturated_current
 from neurojax.fixed_point import clamp
 from neurojax.neurons._neuron import Parameter, number
@@ -30,13 +31,19 @@ class AnalogState(NamedTuple):
 
 
 class Analog(Layer):
-    """A neuron of the chip with what its circuits add to the equations; traces have their names.
+    """A neuron of the chip with what its circuits make of it; traces keep their names.
 
     In a time step the current onto the membrane saturates, loses what the membrane has no room
     for, and gets noise; the neuron does as ever with it; then its membrane is limited.
 
+    The neuron keeps its own parameters, which can be trained; all else is no parameter.
+
     Args:
         neuron: `LIF`, `LI`, `IAF` or `AELIF`.
+        factors: What time constants, `c_mem` and `refractory_time` are multiplied with, by field.
+            A refractory period is what its counter makes of it, see `counted_period`, rounded to
+            whole time steps. A membrane that leaks faster has no weaker synapses: `c_mem` stays.
+        offsets: What is added to potentials, by field, in units of the membrane.
         noise: Standard deviation that a membrane at rest has by noise of the current onto it, in
             units of the membrane. The noise is white, so the membrane is an Ornstein-Uhlenbeck
             process with the time constant of the membrane; for `IAF`, which has no leak, a random
@@ -49,8 +56,9 @@ class Analog(Layer):
 
     Raises:
         TypeError: `neuron` is none of those.
-        ValueError: `readout` for a neuron that spikes, `linear` without `limit` or not below it, or
-            `threshold_noise` without a threshold.
+        ValueError: `readout` for a neuron that spikes, `linear` without `limit`,
+            `threshold_noise` without a threshold, or more than factors and offsets for a neuron
+            with another gradient, `EventPropLIF`.
 
     Example:
         >>> import jax, jax.numpy as jnp, neurojax as nj
@@ -63,28 +71,82 @@ class Analog(Layer):
     """
 
     neuron: AbstractCircuit
-    noise: Parameter = number(0.0)
-    threshold_noise: Parameter = number(0.0)
+    factors: dict[str, Array] = eqx.field(default_factory=dict, kw_only=True)
+    offsets: dict[str, Array] = eqx.field(default_factory=dict, kw_only=True)
+    noise: Parameter | None = number(None)
+    threshold_noise: Parameter | None = number(None)
     largest_current: Parameter | None = number(None)
     linear: Parameter | None = number(None)
     limit: Parameter | None = number(None)
     readout: CADC | None = eqx.field(default=None, kw_only=True)
+    gain: Parameter = number(1.0)  # only of a prepared one: the neuron's
+
+    buffers: ClassVar[tuple[str, ...]] = (
+        "factors",
+        "offsets",
+        "noise",
+        "threshold_noise",
+        "largest_current",
+        "linear",
+        "limit",
+        "readout",
+    )
 
     def __check_init__(self) -> None:
-        if not isinstance(self.neuron, AbstractFiring | AbstractReadout):
+        if not isinstance(self.neuron, AbstractCircuit):
             raise TypeError(
                 f"Analog: {type(self.neuron).__name__} is none of LIF, LI, IAF and AELIF"
             )
-        fires = isinstance(self.neuron, AbstractFiring)
+        name, fires = self.neuron.name, isinstance(self.neuron, AbstractFiring)
+        if not self.steady and not isinstance(self.neuron, AbstractFiring | AbstractReadout):
+            raise ValueError(
+                f"Analog: the gradient of {name} knows neither noise nor saturation; use "
+                "Magnitudes.mismatch(), or a LIF"
+            )
         if fires and self.readout is not None:
             raise ValueError(
                 "Analog: the output of a neuron that spikes is not read by the converter; probe "
                 "its membrane and use CADC.record"
             )
         if not fires and not is_off(self.threshold_noise):
-            raise ValueError(f"Analog: {self.neuron.name} has no threshold that could be noisy")
+            raise ValueError(f"Analog: {name} has no threshold that could be noisy")
         if (self.linear is None) != (self.limit is None):
             raise ValueError("Analog: give both of linear and limit, or neither")
+
+    @property
+    def steady(self) -> bool:
+        """Whether there is nothing but factors and offsets."""
+        limits = (self.largest_current, self.limit, self.readout)
+        random = (self.noise, self.threshold_noise)
+        return all(effect is None for effect in limits) and all(map(is_off, random))
+
+    @property
+    def real(self) -> Any:
+        """The neuron with its factors and offsets."""
+        if not self.factors and not self.offsets:
+            return self.neuron
+        neuron: Any = self.neuron
+        plain = constants_to_floats(neuron)
+        changed = {}
+        for name, offset in self.offsets.items():
+            changed[name] = getattr(plain, name) + offset
+        for name, factor in self.factors.items():
+            value = plain.tau_mem if name == "c_mem" and plain.c_mem is None else None
+            value = getattr(plain, name) if value is None else value
+            changed[name] = value * factor
+            if name == "refractory_time":
+                if not neuron.pauses:
+                    del changed[name]
+                    continue
+                period = counted_period(jnp.asarray(value)) * factor
+                changed[name] = whole_steps(period, plain.dt)
+        if (
+            plain.c_mem is None
+            and "tau_mem" in changed
+            and isinstance(neuron, AbstractFiring | AbstractReadout)
+        ):
+            changed.setdefault("c_mem", jnp.asarray(plain.tau_mem))
+        return dataclasses.replace(neuron, **changed)
 
     @property
     def needs_key(self) -> bool:
@@ -92,19 +154,26 @@ class Analog(Layer):
         return reads or not (is_off(self.noise) and is_off(self.threshold_noise))
 
     def init(self, in_shape: Shape) -> State:
-        state = self.neuron.init(in_shape)
+        state = self.real.init(in_shape)
         if not self._samples:
             return state
         assert self.readout is not None
         return AnalogState(state.v, state.i, self.readout.first(state.v))
 
-    def prepare(self, key: PRNGKeyArray | None) -> Analog:
-        # The converter goes by seconds, the prepared neuron by steps.
+    def prepare(self, key: PRNGKeyArray | None) -> Layer:
+        neuron = self.real.prepare(key)
+        if self.steady:
+            # From here on it is a plain neuron, so that it takes no longer than one.
+            return neuron
         readout = self.readout
         if readout is not None:
+            # The converter goes by seconds, a prepared neuron by steps.
             period = readout.period / float(self.neuron.dt) if self._samples else None
             readout = dataclasses.replace(readout, period=period)
-        return dataclasses.replace(self, neuron=self.neuron.prepare(key), readout=readout)
+        gain, neuron = neuron.gain, dataclasses.replace(neuron, gain=1.0)
+        return dataclasses.replace(
+            self, neuron=neuron, factors={}, offsets={}, readout=readout, gain=gain
+        )
 
     def step(
         self, state: State, x: Array, *, key: PRNGKeyArray | None = None
@@ -149,6 +218,8 @@ class Analog(Layer):
             i = saturated_current(i, self.largest_current)
         if self.linear is not None and self.limit is not None:
             i = i * headroom(state.v, i, rest=self._rest, linear=self.linear, limit=self.limit)
+        if eqx.is_array(self.gain) or self.gain != 1:
+            i = self.gain * i
         if not is_off(self.noise):
             assert key is not None
             i = i + self._kick * jax.random.normal(key, i.shape, i.dtype)
@@ -184,7 +255,7 @@ class Analog(Layer):
         return self.readout is not None and self.readout.sparse(float(self.neuron.dt))
 
     def out_shape(self, in_shape: Shape) -> Shape:
-        return self.neuron.out_shape(in_shape)
+        return self.real.out_shape(in_shape)
 
     def describe(self) -> str:
         return f"Analog({self.neuron.describe()})"

@@ -61,7 +61,7 @@ class CADC(eqx.Module):
         >>> print(cadc.codes(jnp.array([0.0, 1.0, 5.0, -5.0])))
         [ 80. 130. 255.   0.]
         >>> print(bss2.CADC(scale=0.02, period=2e-6, interpolation="linear").record(
-        ...     jnp.array([0.0, 0.7, 0.2, 0.9])))
+        ...     jnp.array([0.0, 0.7, 0.2, 0.9])).round(3))
         [0.  0.1 0.2 0.2]
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -70,6 +70,8 @@ class Synapse(Layer):
     strength: tuple[Array, Array] | None = eqx.field(default=None, kw_only=True)
     drift: Parameter = number(0.0)
     transport: Transport | None = eqx.field(default=None, kw_only=True)
+
+    buffers: ClassVar[tuple[str, ...]] = ("strength", "drift", "transport")
 
     def __check_init__(self) -> None:
         weight = getattr(self.synapse, "weight", None)

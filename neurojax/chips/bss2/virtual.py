@@ -6,9 +6,8 @@ import dataclasses
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 
-from neurojax._layer import Layer, constants_to_floats
+from neurojax._layer import Layer
 from neurojax._network import Network
 from neurojax.chips._mapped import MappedNetwork
 from neurojax.chips.bss2._integrator import AbstractCircuit, AbstractFiring, AbstractReadout
@@ -24,7 +23,6 @@ from neurojax.chips.bss2.instance import (
     size_of,
 )
 from neurojax.chips.bss2.magnitudes import Magnitudes
-from neurojax.chips.bss2.refractory import counted_period, whole_steps
 from neurojax.chips.bss2.synapse import Synapse
 from neurojax.chips.bss2.transport import Transport
 from neurojax.chips.bss2.weights import LARGEST
@@ -43,7 +41,8 @@ def with_instance(mapped: MappedNetwork, instance: ChipInstance) -> Network:
         instance: What `draw` returned for it.
 
     Returns:
-        A network for `simulate`; it needs a key if there is noise.
+        A network for `simulate`; it needs a key if there is noise. It can be trained as it is:
+        what the chip adds is no parameter of it.
 
     Raises:
         ValueError: The instance is one of another network, or there are effects that the neurons
@@ -63,6 +62,29 @@ def with_instance(mapped: MappedNetwork, instance: ChipInstance) -> Network:
     _check(network, instance)
     layers = {name: _made(mapped, instance, name, network[name]) for name in network.names}
     return eqx.tree_at(lambda net: net.layers, network, layers)
+
+
+def without_instance(network: Network) -> Network:
+    """The network without what a chip made of it, to go back from `with_instance`.
+
+    Example:
+        >>> import jax, neurojax as nj
+        >>> from neurojax.chips import bss2
+        >>> net = nj.Sequential((4,), fc=nj.Linear(4, 3, key=jax.random.key(0)), hidden=bss2.LIF())
+        >>> mapped = bss2.map(net)
+        >>> trained = bss2.with_instance(mapped, bss2.draw(jax.random.key(1), mapped))
+        >>> mapped = mapped.with_network(bss2.without_instance(trained))
+    """
+    layers = {name: _ideal(network[name]) for name in network.names}
+    return eqx.tree_at(lambda net: net.layers, network, layers)
+
+
+def _ideal(layer: Layer) -> Layer:
+    if isinstance(layer, Recurrent):
+        return Recurrent(_ideal(layer.neuron), _ideal(layer.synapse))
+    if isinstance(layer, Synapse):
+        return dataclasses.replace(layer, strength=None, drift=0.0, transport=None)
+    return layer.neuron if isinstance(layer, Analog) else layer
 
 
 def cadc(
@@ -118,7 +140,7 @@ def _made(mapped: MappedNetwork, instance: ChipInstance, name: str, layer: Layer
         return _synapse(layer, instance.synapses[name], instance.magnitudes, dt)
     if isinstance(layer, AbstractCircuit):
         origin = origin_of(mapped, name)
-        return _neuron(name, layer, instance.neurons[name], instance.magnitudes, origin)
+        return _neuron(layer, instance.neurons[name], instance.magnitudes, origin)
     return layer
 
 
@@ -138,53 +160,22 @@ def _synapse(layer: Synapse, own: SynapseInstance, sizes: Magnitudes, dt: float)
     return dataclasses.replace(layer, strength=own.strength, drift=sizes.drift, transport=transport)
 
 
-def _neuron(name: str, layer: Any, own: NeuronInstance, sizes: Magnitudes, origin: Origin) -> Layer:
-    neuron = _with_mismatch(layer, own, origin)
+def _neuron(layer: Any, own: NeuronInstance, sizes: Magnitudes, origin: Origin) -> Layer:
     unit = origin.trace_scale
     fires = isinstance(layer, AbstractFiring)
-    effects: dict[str, Any] = {
-        "noise": _times(sizes.membrane_noise, unit),
-        "threshold_noise": _times(sizes.threshold_noise, unit) if fires else 0.0,
-        "largest_current": _times(sizes.largest_current, LARGEST / origin.weight_scale),
-        "linear": _times(sizes.linear, unit),
-        "limit": _times(sizes.limit, unit),
-    }
     reads = isinstance(layer, AbstractReadout) and sizes.reads
-    if not reads and all(map(is_off, effects.values())):
-        return neuron
-    if not isinstance(layer, AbstractFiring | AbstractReadout):
-        raise ValueError(
-            f"with_instance: layer '{name}' is a {layer.name}, whose gradient knows neither noise "
-            "nor saturation; use Magnitudes.mismatch(), or a LIF"
-        )
-    return Analog(neuron, **effects, readout=_cadc(layer, own, sizes, origin) if reads else None)
-
-
-def _with_mismatch(layer: Any, own: NeuronInstance, origin: Origin) -> Any:
-    changed: dict[str, Any] = {}
-    plain = {
-        field.name: constants_to_floats(getattr(layer, field.name))
-        for field in dataclasses.fields(layer)
-    }
-    for name, factor in own.factors.items():
-        value = plain[name]
-        if name == "refractory_time":
-            if is_off(value):
-                continue
-            period = counted_period(jnp.asarray(value)) * factor
-            changed[name] = whole_steps(period, origin.dt)
-        elif name != "c_mem":
-            changed[name] = value * factor
-    if isinstance(layer, AbstractFiring | AbstractReadout):
-        # A leak that is off by something does not make synapses stronger.
-        strength = plain["tau_mem"] if plain["c_mem"] is None else plain["c_mem"]
-        if "c_mem" in own.factors:
-            changed["c_mem"] = strength * own.factors["c_mem"]
-        elif "tau_mem" in own.factors:
-            changed["c_mem"] = strength
-    for name, offset in own.offsets.items():
-        changed[name] = plain[name] + offset * origin.trace_scale
-    return dataclasses.replace(layer, **changed) if changed else layer
+    made = Analog(
+        layer,
+        factors=own.factors,
+        offsets={name: offset * unit for name, offset in own.offsets.items()},
+        noise=_times(sizes.membrane_noise, unit),
+        threshold_noise=_times(sizes.threshold_noise, unit) if fires else None,
+        largest_current=_times(sizes.largest_current, LARGEST / origin.weight_scale),
+        linear=_times(sizes.linear, unit),
+        limit=_times(sizes.limit, unit),
+        readout=_cadc(layer, own, sizes, origin) if reads else None,
+    )
+    return layer if made.steady and not made.factors and not made.offsets else made
 
 
 def _cadc(
