@@ -157,8 +157,6 @@ class AbstractReadout(AbstractCircuit):
         key: PRNGKeyArray | None = None,
     ) -> tuple[State, Array]:
         state, v = self.step(state, x, key=key)
-        if OUTPUT in measured:
-            measured = {"v": measured[OUTPUT]} | dict(measured)
         return inject_all(state, v, is_output("v", measured))
 
 
@@ -197,14 +195,20 @@ class AbstractFiring(AbstractCircuit):
         del v, spikes, measured
         return state.w
 
-    def advance(
-        self, state: NeuronState, x: Array, measured: Mapping[str, Array]
-    ) -> tuple[NeuronState, Array]:
+    def step_measured(
+        self,
+        state: State,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[State, Array]:
         """A time step, given what was measured of it.
 
         A measured membrane takes the place of the computed one before the spike decision, so that
         spikes take their derivative there; it has its resets in it.
         """
+        del key
         told_v, told_spikes = measured.get("v"), measured.get(OUTPUT)
         v = state.v + self.flow(state)
         i = self.current(state.i, x)
@@ -225,26 +229,7 @@ class AbstractFiring(AbstractCircuit):
             spikes = spikes if told_spikes is None else inject(spikes, told_spikes)
             left = jnp.maximum(refractory - 1, 0)
             refractory = jnp.where(spikes > 0, self.refractory_time, left).astype(left.dtype)
-        return NeuronState(v, i, w, refractory), spikes
-
-    def step(
-        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
-    ) -> tuple[State, Array]:
-        del key
-        return self.advance(state, x, {})
-
-    def step_measured(
-        self,
-        state: State,
-        x: Array,
-        measured: Mapping[str, Array],
-        *,
-        key: PRNGKeyArray | None = None,
-    ) -> tuple[State, Array]:
-        del key
-        state, spikes = self.advance(state, x, measured)
-        rest = {name: y for name, y in measured.items() if name not in (OUTPUT, "v", "w")}
-        return inject_all(state, spikes, rest)
+        return inject_all(NeuronState(v, i, w, refractory), spikes, measured)
 
 
 def _rate(tau: Any, method: str) -> Any:

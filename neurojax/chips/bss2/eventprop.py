@@ -148,12 +148,6 @@ class EventPropLIF(AbstractLeaky):
         # Its input is a pair, of which only its derivative makes use.
         return ()
 
-    def step(
-        self, state: State, x: Array, *, key: PRNGKeyArray | None = None
-    ) -> tuple[State, Array]:
-        del key
-        return _step(self._numbers, state, x, {})
-
     def step_measured(
         self,
         state: State,
@@ -165,8 +159,7 @@ class EventPropLIF(AbstractLeaky):
         del key
         told = {name: measured[name] for name in (OUTPUT, "v") if name in measured}
         state, spikes = _step(self._numbers, state, x, told)
-        rest = {name: value for name, value in measured.items() if name not in told}
-        return inject_all(state, spikes, rest)
+        return inject_all(state, spikes, measured)
 
     def out_shape(self, in_shape: Shape) -> Shape:
         if len(in_shape) < 2 or in_shape[0] != 2:
