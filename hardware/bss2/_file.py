@@ -130,10 +130,10 @@ def _wrong_populations(data: Mapping[str, Any]) -> Iterator[str]:
             madc.append(name)
             if neuron >= size:
                 yield f"'{name}': madc_neuron is {neuron}; it has {size} neurons"
-        for field in ("scale", "offset"):
-            value = entry["trace"][field]
-            if isinstance(value, list) and len(value) != size:
-                yield f"'{name}': trace.{field} has {len(value)} values; it has {size} neurons"
+        for part in ("trace", "hardware"):
+            for field, value in entry[part].items():
+                if isinstance(value, list) and len(value) != size:
+                    yield f"'{name}': {part}.{field} has {len(value)} values, not {size}"
         targets[name] = read_target(entry["hardware"])
         cells = entry["hardware"]["capmem"]
         needed = needed_cells(entry["kind"], lambda f, e=entry: e["model"][f] is not None)

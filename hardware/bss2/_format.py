@@ -11,7 +11,7 @@ from neurojax._layer import Layer
 from neurojax.chips.bss2 import chip
 from neurojax.chips.bss2.spec import TARGET_RANGES
 from neurojax.chips.bss2.synapse import BITS
-from neurojax.hardware.bss2._layers import NEURONS, file_name, is_option, model_fields
+from neurojax.hardware.bss2._layers import NEURONS, PASSES, file_name, is_option, model_fields
 from neurojax.hardware.bss2.recordings import INTERPOLATIONS
 from neurojax.hardware.dynapcnn._rules import (
     POSITIVE,
@@ -116,10 +116,11 @@ def _model_rules(kind: type[Layer]) -> Fields:
 
 _TERMS = ("exponential_slope", "a", "b")
 
+
 def _hardware_rules() -> Fields:
     units = {"tau_mem", "tau_syn", "refractory_time", "holdoff_time"}
     rules: dict[str, Any] = {
-        f"{name}_s" if name in units else name: _FINITE for name in TARGET_RANGES
+        f"{name}_s" if name in units else name: _PER_NEURON for name in TARGET_RANGES
     }
     return rules | {"capmem": Named(integer(0, chip.capmem_largest))}
 
@@ -129,6 +130,7 @@ def _population_rules() -> dict[str, Fields]:
     common: dict[str, Any] = {"name": TEXT, "size": _SIZE}
     neurons: dict[str, Any] = common | {
         "hardware": _hardware_rules(),
+        "trace_scale": POSITIVE,
         "placement": list_of(circuit),
         "circuits_per_neuron": integer(1, chip.circuits // 2),
         "expand_horizontally": TRUTH,
@@ -213,8 +215,11 @@ _LAYERS: dict[str, Fields] = {
     "projection": {"name": TEXT},
     "population": {"name": TEXT},
     "recurrent": {"name": TEXT},
-    "Flatten": {"name": TEXT},
-    "BatchDropout": {"name": TEXT, "rate": _FINITE, "rescale": TRUTH, "inference": TRUTH},
+}
+_OPTIONS: Fields = {"shape": list_of(integer(-1, 1 << 20)), "rate": _FINITE}
+_LAYERS |= {
+    kind: {"name": TEXT} | {option: _OPTIONS.get(option, TRUTH) for option in options}
+    for kind, (_, options) in PASSES.items()
 }
 
 

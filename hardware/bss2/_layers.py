@@ -19,10 +19,19 @@ from neurojax._network import Network
 from neurojax.chips._mapped import Problem
 from neurojax.chips.bss2 import AELIF, IAF, LI, LIF, SparseLinear
 from neurojax.chips.bss2.synapse import BITS, Synapse
-from neurojax.layers import BatchDropout, Flatten, Linear, Recurrent
+from neurojax.layers import BatchDropout, Dropout, Flatten, Identity, Linear, Recurrent, Reshape
 from neurojax.surrogate import Surrogate, by_name
 
 NEURONS: dict[str, type[Layer]] = {kind.__name__: kind for kind in (LIF, LI, IAF, AELIF)}
+
+PASSES: dict[str, tuple[type[Layer], tuple[str, ...]]] = {
+    "Flatten": (Flatten, ()),
+    "Identity": (Identity, ()),
+    "Reshape": (Reshape, ("shape",)),
+    "Dropout": (Dropout, ("rate", "per_step", "inference")),
+    "BatchDropout": (BatchDropout, ("rate", "rescale", "inference")),
+}
+"""Layers that take nothing on the chip, and their options."""
 
 _SECONDS = ("tau_mem", "tau_syn", "c_mem", "refractory_time", "tau_adap")
 
@@ -80,7 +89,7 @@ def unknown_layers(network: Network) -> Iterator[Problem]:
         if isinstance(layer, Recurrent):
             yield from _unknown(f"{name}.neuron", layer.neuron, neuron=True)
             yield from _unknown(f"{name}.synapse", layer.synapse, neuron=False)
-        elif not isinstance(layer, Flatten | BatchDropout):
+        elif type(layer).__name__ not in PASSES:
             yield from _unknown(name, layer, neuron=None)
 
 
@@ -93,8 +102,8 @@ def _unknown(name: str, layer: Layer, *, neuron: bool | None) -> Iterator[Proble
     yield Problem(
         name,
         f"is a {type(layer).__name__}",
-        "a configuration holds bss2's Synapse, LIF, LI, IAF and AELIF, and Flatten, BatchDropout "
-        "and Recurrent",
+        f"a configuration holds bss2's Synapse, {', '.join(NEURONS)}, and Recurrent, "
+        + ", ".join(PASSES),
         "map the network with chips.bss2.map, or leave the layer out",
     )
 
@@ -160,11 +169,16 @@ def write_network(network: Network) -> dict[str, Any]:
 
 
 def _entry(name: str, layer: Layer) -> dict[str, Any]:
-    if isinstance(layer, BatchDropout):
-        options = {"rate": layer.rate, "rescale": layer.rescale, "inference": bool(layer.inference)}
-        return {"name": name, "kind": "BatchDropout"} | options
-    kinds = {Synapse: "projection", Recurrent: "recurrent", Flatten: "Flatten"}
-    return {"name": name, "kind": kinds.get(type(layer), "population")}
+    kind = type(layer).__name__
+    if kind in PASSES:
+        options = {option: getattr(layer, option) for option in PASSES[kind][1]}
+        if "inference" in options:
+            options["inference"] = bool(options["inference"])
+        if "shape" in options:
+            options["shape"] = list(options["shape"])
+        return {"name": name, "kind": kind} | options
+    kinds = {"Synapse": "projection", "Recurrent": "recurrent"}
+    return {"name": name, "kind": kinds.get(kind, "population")}
 
 
 def read_network(data: Mapping[str, Any]) -> Network:
@@ -189,11 +203,11 @@ def read_network(data: Mapping[str, Any]) -> Network:
             layers[name] = neurons[name]
         elif kind == "recurrent":
             layers[name] = Recurrent(neurons[name], synapses[f"{name}.synapse"])
-        elif kind == "Flatten":
-            layers[name] = Flatten()
         else:
-            options = {n: entry[n] for n in ("rescale", "inference")}
-            layers[name] = BatchDropout(entry["rate"], **options)
+            made, options = PASSES[kind]
+            given = {option: entry[option] for option in options}
+            first = [given.pop(option) for option in options[:1]]
+            layers[name] = made(*first, **given)
     graph = data["network"]
     return Network(
         layers,

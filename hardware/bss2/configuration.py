@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import numpy as np
 
 from neurojax._files import written_whole
@@ -25,6 +24,7 @@ from neurojax._network import Network
 from neurojax.chips import MappedNetwork, MappingError
 from neurojax.chips._mapped import Problem
 from neurojax.chips.bss2 import AELIF, CalibrationTarget, Fit, Placement, check_targets, chip, fit
+from neurojax.chips.bss2._report import Origin, explain, target
 from neurojax.chips.bss2.routing import Routing
 from neurojax.chips.bss2.spec import TARGET_RANGES
 from neurojax.hardware.bss2._format import FORMAT, VERSION
@@ -38,12 +38,6 @@ from neurojax.hardware.bss2._layers import (
 from neurojax.hardware.bss2.recordings import Trace, measured
 from neurojax.hardware.bss2.script import write_script
 from neurojax.layers import Recurrent
-
-LEAK = CalibrationTarget().leak
-"""Potential 0 of a model, in steps of the CADC."""
-
-UNIT = CalibrationTarget().threshold - LEAK
-"""Potential 1 above it: the usual swing between leak and threshold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +54,28 @@ class Configuration:
     def network(self) -> Network:
         """The network; it simulates as the one that the configuration was made of."""
         return read_network(self.data)
+
+    @cached_property
+    def mapped(self) -> MappedNetwork:
+        """The network as a mapped one, to be trained on or to draw virtual chips for."""
+        return MappedNetwork(self.network, chip, tuple(self._origins()), explain)
+
+    def _origins(self) -> Iterator[Origin]:
+        fit: Fit | None = self.fit
+        for name, entry in self.populations.items():
+            own = [p for p in self.data["projections"] if p["post"] == name]
+            scale = own[0]["weight_scale"] if own else 1.0
+            part = f"{name}.neuron" if isinstance(self.network[name], Recurrent) else name
+            yield Origin(
+                part,
+                tuple(p["name"] for p in own),
+                float(scale["array"] if isinstance(scale, dict) else scale),
+                entry["trace_scale"],
+                "file",
+                self.data["dt_s"],
+                fit=fit,
+            )
+            fit = None  # it is with the first one
 
     @cached_property
     def fit(self) -> Fit:
@@ -160,10 +176,10 @@ def _probe(name: str, recurrent: Iterable[str]) -> str:
 
 
 def configure(
-    mapped: MappedNetwork | Network,
+    mapped: MappedNetwork,
     *,
     steps: int,
-    placement: str | Mapping[str, Any] = "auto",
+    placement: str | Mapping[str, Any] | None = None,
     circuits: int | Mapping[str, int] | None = None,
     expand_horizontally: bool | Mapping[str, bool] = False,
     targets: CalibrationTarget | Mapping[str, CalibrationTarget] | None = None,
@@ -180,16 +196,16 @@ def configure(
     Args:
         mapped: What `neurojax.chips.bss2.map` returned, trained or not.
         steps: Time steps of a run.
-        placement, circuits, expand_horizontally: See `neurojax.chips.bss2.fit`.
+        placement, circuits, expand_horizontally: See `neurojax.chips.bss2.fit`; default: as mapped.
         targets: What calibration shall reach, for all populations or by name. By default the time
-            constants of the model, 80 for potential 0 and 45 more for potential 1, in steps of the
-            CADC, and hxtorch's defaults for the rest.
+            constants of the model; a leak of 80 steps of the CADC, and reset and threshold where
+            the mapping's `trace_scale` has them; hxtorch's defaults for the rest.
         capmem: For `AELIF`, values 0..1022 of the cells that calibration does not know: by
             population, `{"exponential_slope": ..., ...}`, one for each term that the neuron has.
         record: Populations whose membranes are sampled with their spikes; default: all.
         madc: (population, neuron) whose membrane the fast converter records.
-        traces: How samples become potentials of the model; by default the inverse of the default
-            targets, from the first sample on.
+        traces: How samples become potentials of the model; by default the mapping's `trace_scale`
+            times what is above the first sample, or above the leak's target if the leak is not 0.
         calibration: File of a calibration, which the script loads.
         mock: Whether the script simulates in hxtorch instead of using a chip.
         wait: Cycles of 8 ns between runs of a batch.
@@ -197,20 +213,23 @@ def configure(
     Raises:
         MappingError: The network does not fit on the chip, has layers that a configuration can't
             hold, or targets that can't be calibrated: every reason at once.
-        ValueError: Unknown populations or values out of range.
+        ValueError: Not a mapped network of this chip, unknown populations, or values out of range.
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
         >>> from neurojax.chips import bss2
-        >>> from neurojax.chips.bss2.synapse import Synapse
         >>> from neurojax.hardware.bss2 import configure
         >>> weights = nj.Linear.from_weights(jnp.eye(3))
-        >>> net = nj.Sequential((3,), fc=Synapse(weights, scale=40.0), hidden=bss2.LIF())
-        >>> configuration = configure(net, steps=100)
+        >>> net = nj.Sequential((3,), fc=weights, hidden=bss2.LIF())
+        >>> configuration = configure(bss2.map(net), steps=100)
         >>> configuration.populations["hidden"]["hardware"]["threshold"]
-        125.0
+        140.0
+        >>> configuration.data["projections"][0]["weight_int"]
+        [[63, 0, 0], [0, 63, 0], [0, 0, 63]]
     """
-    network = mapped.network if isinstance(mapped, MappedNetwork) else mapped
+    if not isinstance(mapped, MappedNetwork) or mapped.chip != chip:
+        raise ValueError("configure takes a network that chips.bss2.map returned")
+    network = mapped.network
     problems = list(unknown_layers(network))
     if problems:
         raise MappingError(chip.name, problems)
@@ -224,14 +243,26 @@ def configure(
     _known("record", recorded, neurons)
     if madc is not None:
         _known("madc", [madc[0]], neurons)
-    found = fit(
-        network, placement=placement, circuits=circuits, expand_horizontally=expand_horizontally
-    )
+    origins = {o.name.removesuffix(".neuron"): o for o in mapped.origins}
+    as_mapped = mapped.origins[0].fit
+    if as_mapped is not None and placement is None and circuits is None and not expand_horizontally:
+        found = as_mapped
+    else:
+        found = fit(
+            network,
+            placement="auto" if placement is None else placement,
+            circuits=circuits,
+            expand_horizontally=expand_horizontally,
+        )
     problems += found.problems
     problems += _shared_weights(found)
     dt, different = _time_step(neurons)
     problems += different
-    aims = {name: _target(name, neuron, targets) for name, neuron in neurons.items()}
+    aims = {
+        name: (targets.get(name) if isinstance(targets, Mapping) else targets)
+        or target(neuron, origins[name])
+        for name, neuron in neurons.items()
+    }
     problems += check_targets(aims)
     cells = {name: dict((capmem or {}).get(name, {})) for name in neurons}
     problems += [p for name, n in neurons.items() for p in _wrong_cells(name, n, cells[name])]
@@ -249,6 +280,7 @@ def configure(
                 "kind": type(neurons[name]).__name__,
                 "model": write_model(neurons[name]),
                 "hardware": _write_target(aims[name]) | {"capmem": cells[name]},
+                "trace_scale": origins[name].trace_scale,
                 "placement": found.placement.anchors(name).tolist(),
                 "circuits_per_neuron": population.shape.size,
                 "expand_horizontally": population.shape.expand_horizontally,
@@ -257,7 +289,9 @@ def configure(
                     "cadc": name in recorded,
                     "madc_neuron": madc[1] if madc is not None and madc[0] == name else None,
                 },
-                "trace": _write_trace(trace or _default_trace(neurons[name])),
+                "trace": _write_trace(
+                    trace or _default_trace(neurons[name], origins[name], aims[name])
+                ),
             }
         populations.append(entry)
     data = {
@@ -321,20 +355,22 @@ def fit_of(data: Mapping[str, Any], network: Network) -> Fit:
 
 def read_trace(fields: Mapping[str, Any]) -> Trace:
     """The post-processing that a file says."""
-    values = {n: np.array(v) if isinstance(v, list) else v for n, v in fields.items()}
-    return Trace(**values)
+    return Trace(**{n: np.array(v) if isinstance(v, list) else v for n, v in fields.items()})
 
 
 def read_target(fields: Mapping[str, Any]) -> CalibrationTarget:
     """The calibration target that a file says."""
     names = [field.name for field in dataclasses.fields(CalibrationTarget)]
-    return CalibrationTarget(**{n: fields.get(n, fields.get(f"{n}_s")) for n in names})
+    given = {n: fields.get(n, fields.get(f"{n}_s")) for n in names}
+    return CalibrationTarget(
+        **{n: np.array(v) if isinstance(v, list) else v for n, v in given.items()}
+    )
 
 
 def _write_target(target: CalibrationTarget) -> dict[str, Any]:
     times = ("tau_mem", "tau_syn", "refractory_time", "holdoff_time")
     return {
-        f"{name}_s" if name in times else name: float(getattr(target, name))
+        f"{name}_s" if name in times else name: np.asarray(getattr(target, name)).tolist()
         for name in TARGET_RANGES
     }
 
@@ -402,33 +438,15 @@ def too_long(steps: int, dt: float) -> list[Problem]:
     ]
 
 
-def _mean(value: Any) -> float:
-    """One number for a population: calibration targets are common to it."""
-    return float(np.mean(np.asarray(value, np.float64)))
-
-
-def _target(name: str, neuron: Any, given: Any) -> CalibrationTarget:
-    """What calibration shall reach, from the numbers of the model."""
-    target = given.get(name) if isinstance(given, Mapping) else given
-    if target is not None:
-        return target
-    fields: dict[str, Any] = {n: _mean(getattr(neuron, n)) for n in ("tau_mem", "tau_syn")}
-    for potential in ("leak", "reset", "threshold"):
-        value = getattr(neuron, potential, None)
-        if value is not None:
-            fields[potential] = LEAK + UNIT * _mean(value)
-    # No pause in the model is the shortest of the chip.
-    pause = _mean(getattr(neuron, "refractory_time", 0.0))
-    fields["refractory_time"] = max(pause, TARGET_RANGES["refractory_time"].low)
-    return CalibrationTarget(**fields)
-
-
-def _default_trace(neuron: Any) -> Trace:
-    leak = getattr(neuron, "leak", None)
-    if leak is None or eqx.is_array(leak) or leak:
-        # The converter's samples are signed, from -128 on.
-        return Trace(scale=1 / UNIT, offset=LEAK - (1 << (chip.cadc_bits - 1)))
-    return Trace(scale=1 / UNIT, to_first=True)
+def _default_trace(neuron: Any, origin: Origin, aim: CalibrationTarget) -> Trace:
+    rest = getattr(neuron, "leak", None)
+    rest = np.asarray(neuron.reset if rest is None else rest, np.float64)
+    if not rest.any():
+        return Trace(scale=origin.trace_scale, to_first=True)
+    # The converter's samples are signed: they begin at -128.
+    lowest = 1 << (chip.cadc_bits - 1)
+    offset = np.asarray(aim.leak, float) - lowest - rest / origin.trace_scale
+    return Trace(scale=origin.trace_scale, offset=offset)
 
 
 def needed_cells(kind: str, has: Any) -> list[str]:

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from neurojax.surrogate import by_name
+
 _HEAD = '''\
 """Builds the network of {stem}.json with hxtorch, and runs it.
 
@@ -21,7 +23,7 @@ _HEAD = '''\
 INPUTS holds an array of spikes [time, batch, ...] for each of: {inputs}.
 RESULTS gets the spikes of a population under its name, and its membrane, in units of the model,
 under "name.v": what neurojax.simulate(..., measured=...) takes.
-
+{differences}
 Written by neurojax. It can be edited; numbers are in the JSON file.
 """
 
@@ -41,6 +43,7 @@ from hxtorch.spiking.transforms.weight_transforms import linear_saturating
 DATA = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 POPULATIONS = {{p["name"]: p for p in DATA["populations"]}}
 PROJECTIONS = {{p["name"]: p for p in DATA["projections"]}}
+ALPHA = {alpha}
 TERMS = {{
     "exponential_slope": "exponential_slope",
     "exponential_threshold": "exponential_threshold",
@@ -52,12 +55,13 @@ TERMS = {{
 
 def number(value):
     """A number, or a tensor with one for each neuron."""
-    return torch.tensor(value["array"]) if isinstance(value, dict) else value
+    value = value["array"] if isinstance(value, dict) else value
+    return torch.tensor(value) if isinstance(value, list) else value
 
 
 def both(model, hardware):
     """A parameter with one value in the simulation and one on the chip."""
-    return hxsnn.MixedHXModelParameter(number(model), hardware)
+    return hxsnn.MixedHXModelParameter(number(model), number(hardware))
 
 
 def neurons(name, experiment):
@@ -69,17 +73,16 @@ def neurons(name, experiment):
         entry["circuits_per_neuron"], entry["expand_horizontally"]
     )
     record = entry["record"]
-    per_neuron = lambda v: torch.tensor(v) if isinstance(v, list) else v  # noqa: E731
     options = dict(
         leak=both(model.get("leak", 0.0), hardware["leak"]),
         tau_mem=both(model["tau_mem_s"], hardware["tau_mem_s"]),
         tau_syn=both(model["tau_syn_s"], hardware["tau_syn_s"]),
         membrane_capacitance=both(capacitance, hardware["membrane_capacitance"]),
-        i_synin_gm=hardware["i_synin_gm"],
-        synapse_dac_bias=hardware["synapse_dac_bias"],
+        i_synin_gm=number(hardware["i_synin_gm"]),
+        synapse_dac_bias=number(hardware["synapse_dac_bias"]),
         enable_cadc_recording=record["cadc"],
-        trace_offset=per_neuron(trace["offset"]),
-        trace_scale=per_neuron(trace["scale"]),
+        trace_offset=number(trace["offset"]),
+        trace_scale=number(trace["scale"]),
         cadc_time_shift=trace["time_shift"],
         shift_cadc_to_first=trace["to_first"],
         interpolation_mode={{"linear": "linear", "nearest": "nn"}}[trace["interpolation"]],
@@ -100,8 +103,9 @@ def neurons(name, experiment):
         reset=both(model["reset"], hardware["reset"]),
         threshold=both(model["threshold"], hardware["threshold"]),
         refractory_time=both(model["refractory_time_s"], hardware["refractory_time_s"]),
-        holdoff_time=hardware["holdoff_time_s"],
+        holdoff_time=number(hardware["holdoff_time_s"]),
         enable_spike_recording=record["spikes"],
+        alpha=ALPHA[name],
     )
     if entry["kind"] == "LIF":
         return hxsnn.LIF(entry["size"], experiment, **options)
@@ -185,7 +189,8 @@ def write_script(data: Mapping[str, Any], stem: str = "configuration") -> str:
     """
     order = _in_order(data)
     inputs = [p["name"] for p in data["populations"] if p["kind"] == "input"]
-    lines = [_HEAD.format(stem=stem, inputs=", ".join(map(repr, inputs)))]
+    head = {"alpha": _alphas(data), "differences": _differences(data)}
+    lines = [_HEAD.format(stem=stem, inputs=", ".join(map(repr, inputs)), **head)]
     modules = {name: f"layer{i}" for i, name in enumerate(_modules(data))}
     kinds = {p["name"] for p in data["projections"]}
     for name, attribute in modules.items():
@@ -217,6 +222,32 @@ def write_script(data: Mapping[str, Any], stem: str = "configuration") -> str:
     )
     lines.append(_TAIL.format())
     return "".join(lines)
+
+
+ONLY_OURS = {"gain": 1.0, "v_min": None, "v_init": None, "method": "euler", "generation": "head"}
+"""Fields of neurons that hxtorch does not have, and the values at which it needs none."""
+
+
+def _differences(data: Mapping[str, Any]) -> str:
+    """What the script can't say to hxtorch: it concerns its simulation, not the chip."""
+    lines = []
+    for entry in data["populations"]:
+        model = entry.get("model", {})
+        other = [n for n, usual in ONLY_OURS.items() if model.get(n, usual) != usual]
+        if other:
+            what = f"{', '.join(other)} of {entry['name']!r}"
+            lines.append(f"\nhxtorch's simulation has no {what}: it differs.")
+    return "".join(lines)
+
+
+def _alphas(data: Mapping[str, Any]) -> dict[str, float]:
+    """Steepness of the surrogate derivative, which hxtorch has one shape of."""
+    shapes = {
+        p["name"]: by_name(p["model"]["surrogate"])
+        for p in data["populations"]
+        if "surrogate" in p.get("model", {})
+    }
+    return {name: float(getattr(shape, "alpha", 50.0)) for name, shape in shapes.items()}
 
 
 def _modules(data: Mapping[str, Any]) -> list[str]:
