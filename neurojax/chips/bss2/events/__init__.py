@@ -7,7 +7,11 @@ from neurojax.chips.bss2.events._losses import (
     target_time_loss as target_time_loss,
     ttfs_loss as ttfs_loss,
 )
-from neurojax.chips.bss2.events._simulate import EventRun as EventRun, simulate as simulate
+from neurojax.chips.bss2.events._simulate import (
+    GRADIENTS as GRADIENTS,
+    EventRun as EventRun,
+    simulate as simulate,
+)
 from neurojax.chips.bss2.events._spikes import (
     Spikes as Spikes,
     first_spike as first_spike,

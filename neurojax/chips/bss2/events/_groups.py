@@ -49,19 +49,23 @@ class Group(NamedTuple):
     double: bool  # whether tau_mem = 2 tau_syn for all of them
 
 
-def groups(network: Network, key: PRNGKeyArray | None) -> list[Group]:
-    """The groups of a network, in the order in which they are simulated.
+def populations(network: Network) -> list[dict[str, int]]:
+    """The populations of each group with their sizes, in the order in which they are simulated.
 
     Raises:
         ValueError: Layers that can't be simulated event by event, all of them at once.
     """
     check(network)
-    weights = _Weights(network, key)
+    found = [[n for n in stage if _neuron(network[n]) is not None] for stage in network.stages]
     return [
-        _group(network, [n for n in stage if _neuron(network[n]) is not None], weights)
-        for stage in network.stages
-        if any(_neuron(network[n]) is not None for n in stage)
+        {name: math.prod(network.out_shape(name)) for name in names} for names in found if names
     ]
+
+
+def groups(network: Network, key: PRNGKeyArray | None) -> list[Group]:
+    """The groups of a network that `populations` has accepted."""
+    weights = _Weights(network, key)
+    return [_group(network, list(names), weights) for names in populations(network)]
 
 
 def check(network: Network) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from neurojax._network import Network
-from neurojax.chips.bss2.events._groups import Group, groups
+from neurojax.chips.bss2.events._groups import Group, groups, populations
 from neurojax.chips.bss2.events._population import (
     Events,
     Settings,
@@ -94,40 +95,55 @@ def simulate(
         raise ValueError(f"simulate: gradient is {gradient!r}; it must be one of {GRADIENTS}")
     if not (t_max > 0 and math.isfinite(t_max)):
         raise ValueError(f"simulate: t_max is {t_max}; it must be a time above 0, in seconds")
-    parts = groups(network, key)
+    parts = populations(network)
     trains = _named(network, inputs)
     told = _measured(parts, measured or {})
     room = _room(parts, max_events)
-    step = evolve_eventprop if gradient == "eventprop" else evolve
-
-    def one(trains: dict[str, Spikes], told: dict[str, Spikes]) -> tuple[dict, dict]:
-        seen, lost = dict(trains), {}
-        for part in parts:
-            arriving = merge(
-                [
-                    _numbered(seen[s], first)
-                    for s, first in zip(part.sources, part.starts, strict=True)
-                ]
-                or [Spikes(jnp.full(1, jnp.inf), jnp.full(1, NONE))]
-            )
-            known = _known(part, told)
-            settings = Settings(float(t_max), room[part.names], part.double)
-            events, missing = step(settings, part.population, arriving, known)
-            start = 0
-            for name, size in zip(part.names, part.sizes, strict=True):
-                seen[name] = _spikes_of(events, start, size)
-                lost[name] = missing
-                start += size
-        return {name: seen[name] for name in lost}, lost
-
-    batched = one
-    for _ in range(_batch_axes(trains, told)):
-        batched = jax.vmap(batched)
-    found, lost = batched(trains, told)
-    _refuse_lost(lost, room)
+    axes = _batch_axes(trains, told)
+    found, lost = _evolve(network, trains, told, key, float(t_max), tuple(room), gradient, axes)
+    _refuse_lost(parts, lost, room)
     outputs = {name: found[name] for name in network.outputs}
     single = len(outputs) == 1
     return EventRun(found, lost, found[network.outputs[0]] if single else outputs)
+
+
+@eqx.filter_jit
+def _evolve(
+    network: Network,
+    trains: dict[str, Spikes],
+    told: dict[str, Spikes],
+    key: PRNGKeyArray | None,
+    t_max: float,
+    room: tuple[int, ...],
+    gradient: str,
+    batch_axes: int,
+) -> tuple[dict[str, Spikes], dict[str, Array]]:
+    """Spikes of every population, and how many were lost."""
+    parts = groups(network, key)
+    step = evolve_eventprop if gradient == "eventprop" else evolve
+
+    def one(
+        trains: dict[str, Spikes], told: dict[str, Spikes]
+    ) -> tuple[dict[str, Spikes], dict[str, Array]]:
+        seen, found, lost = dict(trains), {}, {}
+        for part, events_most in zip(parts, room, strict=True):
+            arriving = [
+                _numbered(seen[source], first)
+                for source, first in zip(part.sources, part.starts, strict=True)
+            ]
+            settings = Settings(t_max, events_most, part.double)
+            events, missing = step(settings, part.population, merge(arriving), _known(part, told))
+            start = 0
+            for name, size in zip(part.names, part.sizes, strict=True):
+                seen[name] = found[name] = _spikes_of(events, start, size)
+                lost[name] = missing
+                start += size
+        return found, lost
+
+    batched = one
+    for _ in range(batch_axes):
+        batched = jax.vmap(batched)
+    return batched(trains, told)
 
 
 def _numbered(train: Spikes, first: int) -> Spikes:
@@ -178,8 +194,10 @@ def _checked(name: str, train: Spikes, size: int) -> Spikes:
     return spikes(*train)
 
 
-def _measured(parts: list[Group], measured: Mapping[str, Spikes]) -> dict[str, Spikes]:
-    sizes = {n: size for part in parts for n, size in zip(part.names, part.sizes, strict=True)}
+def _measured(
+    parts: Sequence[Mapping[str, int]], measured: Mapping[str, Spikes]
+) -> dict[str, Spikes]:
+    sizes = {name: size for part in parts for name, size in part.items()}
     for name in measured:
         if name not in sizes:
             raise ValueError(
@@ -187,18 +205,18 @@ def _measured(parts: list[Group], measured: Mapping[str, Spikes]) -> dict[str, S
                 f"{sorted(sizes)}"
             )
     for part in parts:
-        given = [name for name in part.names if name in measured]
-        if given and len(given) < len(part.names):
+        given = [name for name in part if name in measured]
+        if given and len(given) < len(part):
             raise ValueError(
-                f"simulate: of {sorted(part.names)}, which feed back into each other, measured "
+                f"simulate: of {sorted(part)}, which feed back into each other, measured "
                 f"spikes are given for {given} only; give those of all of them"
             )
     return {name: _checked(name, train, sizes[name]) for name, train in measured.items()}
 
 
-def _room(parts: list[Group], max_events: int | Mapping[str, int]) -> dict[tuple[str, ...], int]:
+def _room(parts: Sequence[Mapping[str, int]], max_events: int | Mapping[str, int]) -> list[int]:
     """Events there is room for, by group."""
-    names = [name for part in parts for name in part.names]
+    names = [name for part in parts for name in part]
     if not isinstance(max_events, Mapping):
         max_events = dict.fromkeys(names, max_events)
     if set(max_events) != set(names):
@@ -209,7 +227,7 @@ def _room(parts: list[Group], max_events: int | Mapping[str, int]) -> dict[tuple
     for name, n in max_events.items():
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ValueError(f"simulate: max_events of '{name}' is {n!r}; use an integer above 0")
-    return {part.names: max(max_events[name] for name in part.names) for part in parts}
+    return [max(max_events[name] for name in part) for part in parts]
 
 
 def _batch_axes(trains: Mapping[str, Spikes], told: Mapping[str, Spikes]) -> int:
@@ -219,15 +237,18 @@ def _batch_axes(trains: Mapping[str, Spikes], told: Mapping[str, Spikes]) -> int
     return len(next(iter(shapes.values())))
 
 
-def _refuse_lost(lost: Mapping[str, Array], room: Mapping[tuple[str, ...], int]) -> None:
+def _refuse_lost(
+    parts: Sequence[Mapping[str, int]], lost: Mapping[str, Array], room: Sequence[int]
+) -> None:
     """Raise ValueError if events are missing, as far as that is known."""
     problems = []
-    for names, n in room.items():
-        missing = concrete(lost[names[0]])
+    for part, n in zip(parts, room, strict=True):
+        name = next(iter(part))
+        missing = concrete(lost[name])
         if missing is not None and (missing > 0).any():
             problems.append(
-                f"population '{names[0]}': there is room for {n} events, and {missing.max() + n} "
-                "or more are due; raise max_events, or lower t_max"
+                f"population '{name}': there is room for {n} events, and {missing.max() + n} or "
+                "more are due; raise max_events, or lower t_max"
             )
     if problems:
         raise ValueError("simulate: spikes would be lost\n" + "\n".join(problems))
