@@ -13,6 +13,7 @@ References:
 
 from __future__ import annotations
 
+import functools as ft
 import math
 from typing import Any, NamedTuple
 
@@ -77,20 +78,57 @@ def multiply(
             f"{what}: {x.shape[-1]} inputs {x.shape} for {w.shape[0]} rows of weights {w.shape}; "
             "both must be the same number"
         )
-    scale = mock.scale(num_sends)
-    inputs, beyond_inputs = _limited(what, "inputs", x, INPUT, out_of_range)
-    weights, beyond_weights = _limited(what, "weights", w, WEIGHT, out_of_range)
-    read = _tiles(inputs, weights) * scale
-    if mock.noisy:
+    noise = jax.lax.stop_gradient(mock.noise_std) if mock.noisy else None
+    y, counts = _product(x, w, mock.scale(num_sends), noise, key, out_of_range == "saturate")
+    if out_of_range == "error":
+        y = _within_range(what, y, counts, x, w)
+    return y, counts
+
+
+@ft.partial(jax.jit, static_argnames="saturate", inline=True)
+def _product(
+    x: Array,
+    w: Array,
+    scale: Any,
+    noise_std: Any,
+    key: PRNGKeyArray | None,
+    saturate: bool,
+) -> tuple[Array, Saturation]:
+    """One function for the compiler, also where each operation is compiled when it is called."""
+    whole = [jax.lax.stop_gradient(round_half_even(each)) for each in (x, w)]
+    limited = [jnp.clip(q, *legal) for q, legal in zip(whole, (INPUT, WEIGHT), strict=True)]
+    beyond = [_count(q, within) for q, within in zip(whole, limited, strict=True)]
+    read = _tiles(*(limited if saturate else whole)) * scale
+    if noise_std is not None:
         assert key is not None
-        noise = jax.random.normal(key, read.shape, read.dtype)
-        read = read + jax.lax.stop_gradient(mock.noise_std) * noise
+        read = read + noise_std * jax.random.normal(key, read.shape, read.dtype)
     read = jnp.floor(read)
     tiles = jnp.clip(read, *OUTPUT)
     total = tiles.sum(0)
     y = jnp.clip(total, *OUTPUT)
-    counts = Saturation(beyond_inputs, beyond_weights, _count(read, tiles), _count(total, y))
+    counts = Saturation(*beyond, _count(read, tiles), _count(total, y))
     return derivative_of(jnp.matmul(x, w, precision=HIGHEST) * scale, y), counts
+
+
+def _within_range(what: str, y: Array, counts: Saturation, x: Array, w: Array) -> Array:
+    """The output, unless inputs or weights are out of range: then an error, now or when it runs."""
+    texts = {
+        kind: f"the range of {kind} is {low}..{high}; scale them ({function}), or pass "
+        "out_of_range='saturate'"
+        for kind, (low, high), function in (
+            ("inputs", INPUT, "scale_input"),
+            ("weights", WEIGHT, "scale_weight, clamp_weight"),
+        )
+    }
+    if not (known(counts.inputs) and known(counts.weights)):
+        wrong = (counts.inputs > 0) | (counts.weights > 0)
+        messages = [f"{what}: {text}" for text in texts.values()]
+        return eqx.branched_error_if(y, wrong, (counts.inputs == 0).astype(jnp.int32), messages)
+    for kind, values, count in (("inputs", x, counts.inputs), ("weights", w, counts.weights)):
+        if count > 0:
+            low, high = (f"{float(f(np.asarray(values))):g}" for f in (np.min, np.max))
+            raise ValueError(f"{what}: {kind} go from {low} to {high}, but {texts[kind]}")
+    return y
 
 
 def check_options(what: str, num_sends: Any, out_of_range: str) -> None:
@@ -115,28 +153,6 @@ def _tiles(x: Array, w: Array) -> Array:
     w = jnp.pad(w, ((0, missing), (0, 0)))
     x = x.reshape(*x.shape[:-1], count, ROWS)
     return jnp.einsum("...tk,tkn->t...n", x, w.reshape(count, ROWS, -1), precision=HIGHEST)
-
-
-def _limited(
-    what: str, kind: str, values: Array, legal: tuple[int, int], out_of_range: str
-) -> tuple[Array, Array]:
-    """The rounded values, within their range, and how many were not."""
-    whole = jax.lax.stop_gradient(round_half_even(values))
-    low, high = legal
-    limited = jnp.clip(whole, low, high)
-    beyond = _count(whole, limited)
-    if out_of_range == "saturate":
-        return limited, beyond
-    advice = (
-        f"the range of {kind} is {low}..{high}; scale them (scale_input, scale_weight), or pass "
-        "out_of_range='saturate'"
-    )
-    if known(beyond):
-        if beyond > 0:
-            extreme = [f"{float(f(np.asarray(values))):g}" for f in (np.min, np.max)]
-            raise ValueError(f"{what}: {kind} go from {extreme[0]} to {extreme[1]}, but {advice}")
-        return whole, beyond
-    return eqx.error_if(whole, beyond > 0, f"{what}: {advice}"), beyond
 
 
 def _count(before: Array, after: Array) -> Array:

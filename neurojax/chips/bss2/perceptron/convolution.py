@@ -10,6 +10,7 @@ References:
 
 from __future__ import annotations
 
+import functools as ft
 import math
 from collections.abc import Sequence
 
@@ -269,7 +270,8 @@ def convolve_expanded(
     return y[..., :wanted], counts
 
 
-def _windows(x: Array, kernel: Sequence[int], stride: Sequence[int]) -> Array:
+@ft.partial(jax.jit, static_argnames=("kernel", "stride"), inline=True)
+def _windows(x: Array, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Array:
     """`(..., channels, *space)` to `(..., *positions, channels * taps)`."""
     first = x.ndim - len(kernel)
     for axis, (taps, step) in enumerate(zip(kernel, stride, strict=True), first):

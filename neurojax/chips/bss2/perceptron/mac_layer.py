@@ -133,8 +133,7 @@ def mac_fields(
             f"{name}: bias has shape {bias.shape}, but the weight {weight.shape} has "
             f"{weight.shape[0]} outputs"
         )
-    if not isinstance(mock, MockParameter):
-        raise TypeError(f"{name}: mock is {mock!r}; give a perceptron.MockParameter")
+    check_mock(name, mock)
     for what, transform in (("input", input_transform), ("weight", weight_transform)):
         if transform is not None and not callable(transform):
             raise TypeError(
@@ -152,6 +151,12 @@ def mac_fields(
     }
 
 
+def check_mock(name: str, mock: Any) -> None:
+    """Raise TypeError unless it is a `MockParameter`."""
+    if not isinstance(mock, MockParameter):
+        raise TypeError(f"{name}: mock is {mock!r}; give a perceptron.MockParameter")
+
+
 def drawn_fields(
     name: str,
     key: PRNGKeyArray,
@@ -165,7 +170,9 @@ def drawn_fields(
 ) -> dict[str, Any]:
     """The fields of a `MACLayer` with random parameters."""
     fan_in = math.prod(shape[1:])
-    gain = float(np.mean(np.asarray(options.get("mock", MOCK).gain)))
+    mock = options.get("mock", MOCK)
+    check_mock(name, mock)
+    gain = float(np.mean(np.asarray(mock.gain)))
     if num_sends is None:
         num_sends = default_num_sends(fan_in, gain=gain, relu_shift=relu_shift)
     check_options(name, num_sends, "error")

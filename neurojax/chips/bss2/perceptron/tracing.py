@@ -131,10 +131,10 @@ class InferenceTrace:
             path: A file that `save` wrote.
 
         Raises:
-            ValueError: No such file; what is wrong with it, and where.
+            ValueError: What is wrong with the file, and where.
         """
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = dict(stored)
             description = json.loads(arrays.pop("description").tobytes())
             if (description["format"], description["version"]) != (FORMAT, VERSION):
