@@ -78,8 +78,8 @@ def multiply(
             f"{what}: {x.shape[-1]} inputs {x.shape} for {w.shape[0]} rows of weights {w.shape}; "
             "both must be the same number"
         )
-    noise = jax.lax.stop_gradient(mock.noise_std) if mock.noisy else None
-    y, counts = _product(x, w, mock.scale(num_sends), noise, key, out_of_range == "saturate")
+    saturate = out_of_range == "saturate"
+    y, counts = _product(x, w, mock.scale(num_sends), mock.spread, key, saturate)
     if out_of_range == "error":
         y = _within_range(what, y, counts, x, w)
     return y, counts

@@ -241,14 +241,10 @@ def convolve_expanded(
         )
     x, weight = _checked(what, x, weight, bias, 1)
     (step,), times = per_axis(f"{what}: stride", stride, 1), num_expansions
-    out, channels, kernel = weight.shape
+    out, _, kernel = weight.shape
     length = x.shape[-1]
     (wanted,) = window_counts(what, (length,), (kernel,), (step,), ((0, 0),))
-    # Output `o times + i` has kernel o, shifted by i strides.
-    shifted = [
-        jnp.pad(weight, ((0, 0), (0, 0), (i * step, (times - 1 - i) * step))) for i in range(times)
-    ]
-    wide = jnp.stack(shifted, axis=1).reshape(out * times, channels, -1)
+    wide = _repeated(weight, step, times)
     missing = wide.shape[-1] - length
     found = 0 if missing > 0 else ((length - wide.shape[-1]) // (step * times) + 1) * times
     if found < wanted:
@@ -270,16 +266,34 @@ def convolve_expanded(
     return y[..., :wanted], counts
 
 
+@ft.partial(jax.jit, static_argnames=("step", "times"), inline=True)
+def _repeated(weight: Array, step: int, times: int) -> Array:
+    """Kernels `(out * times, channels, span)`: `o * times + i` is kernel o, shifted by i steps."""
+    out, channels, kernel = weight.shape
+    span = kernel + step * (times - 1)
+    # Copies one after the other with a period of span + step, read again in rows of span.
+    rows = jnp.pad(weight, ((0, 0), (0, 0), (0, span + step - kernel)))
+    rows = jnp.tile(rows, times)[..., : times * span].reshape(out, channels, times, span)
+    return jnp.swapaxes(rows, 1, 2).reshape(out * times, channels, span)
+
+
 @ft.partial(jax.jit, static_argnames=("kernel", "stride"), inline=True)
 def _windows(x: Array, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Array:
     """`(..., channels, *space)` to `(..., *positions, channels * taps)`."""
     first = x.ndim - len(kernel)
     for axis, (taps, step) in enumerate(zip(kernel, stride, strict=True), first):
-        span = (x.shape[axis] - taps) // step * step + 1
-        cuts = [jax.lax.slice_in_dim(x, k, k + span, step, axis) for k in range(taps)]
-        x = jnp.stack(cuts, axis=-1)
-    x = jnp.moveaxis(x, first - 1, first - 1 + len(kernel))
-    return x.reshape(*x.shape[: first - 1 + len(kernel)], math.prod(x.shape[-1 - len(kernel) :]))
+        count = (x.shape[axis] - taps) // step + 1
+        if count < taps:  # the fewer slices
+            starts = [step * p for p in range(count)]
+            cuts = [jax.lax.slice_in_dim(x, start, start + taps, 1, axis) for start in starts]
+            x = jnp.moveaxis(jnp.stack(cuts, axis), axis + 1, -1)
+        else:
+            span = (count - 1) * step + 1
+            cuts = [jax.lax.slice_in_dim(x, k, k + span, step, axis) for k in range(taps)]
+            x = jnp.stack(cuts, -1)
+    positions = first - 1 + len(kernel)
+    x = jnp.moveaxis(x, first - 1, positions)
+    return x.reshape(*x.shape[:positions], math.prod(x.shape[positions:]))
 
 
 def _checked(

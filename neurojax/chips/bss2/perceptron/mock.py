@@ -75,9 +75,17 @@ class MockParameter(eqx.Module):
 
     def scale(self, num_sends: int) -> Any:
         """The gain of inputs that are sent several times."""
-        # A Constant would not take the type of the array that it meets.
-        gain = float(self.gain) if isinstance(self.gain, Constant) else self.gain
-        return num_sends * gain
+        return num_sends * _plain(self.gain)
+
+    @property
+    def spread(self) -> Any:
+        """`noise_std` as it is multiplied with; None: no noise. Nothing learns it."""
+        return jax.lax.stop_gradient(_plain(self.noise_std)) if self.noisy else None
+
+
+def _plain(value: float | Array) -> float | Array:
+    """A Constant as a float: it would not take the type of the array that it meets."""
+    return float(value) if isinstance(value, Constant) else value
 
 
 MOCK = MockParameter()

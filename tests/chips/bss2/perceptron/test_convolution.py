@@ -1,5 +1,7 @@
 """Convolutions against NumPy's windows, and torch's derivatives."""
 
+import functools as ft
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,9 +10,16 @@ import torch
 
 from neurojax.chips.bss2 import perceptron as hagen
 from tests.chips.bss2.perceptron import oracle
+from tests.conformance._result import QUICK
 
 GAIN = 0.004
 QUIET = hagen.MockParameter(0.0, GAIN)
+COMMON = {"mock": QUIET, "out_of_range": "saturate"}  # without errors it compiles faster
+
+
+def compiled(function, **options):
+    """A function of arrays, compiled as a whole."""
+    return jax.jit(ft.partial(function, **COMMON, **options), compiler_options=QUICK)
 
 
 def draw(*shape, low, high):
@@ -30,8 +39,13 @@ def test_convolution_is_the_integer_one(function, x, w, stride):
     x, w = draw(*x, low=0, high=31), draw(*w, low=-63, high=63)
     bias = np.linspace(-1, 1, len(w), dtype=np.float32)
     expected = oracle.convolution(x, w, stride, GAIN)
-    np.testing.assert_array_equal(function(x, w, stride=stride, mock=QUIET), expected)
-    biased = function(x[0], w, bias, stride=stride, mock=QUIET)  # no batch axis
+    plain, biased = compiled(
+        lambda x, w, b, **options: (
+            function(x, w, stride=stride, **options),
+            function(x[0], w, b, stride=stride, **options),  # no batch axis
+        )
+    )(x, w, bias)
+    np.testing.assert_array_equal(plain, expected)
     shape = (-1, *(1,) * len(stride))
     np.testing.assert_allclose(biased, expected[0] + bias.reshape(shape), rtol=1e-6)
 
@@ -42,9 +56,16 @@ def test_derivatives_are_those_of_torch():
     plain = torch.nn.functional.conv2d(*leaves, stride=(2, 1)) * (GAIN * 3)
     ct = np.random.default_rng(1).normal(size=plain.shape).astype(np.float32)
     plain.backward(torch.tensor(ct))
-    y, pull = jax.vjp(lambda x, w: hagen.conv2d(x, w, stride=(2, 1), num_sends=3, mock=QUIET), x, w)
+    convolve = ft.partial(hagen.conv2d, stride=(2, 1), num_sends=3, **COMMON)
+
+    @ft.partial(jax.jit, compiler_options=QUICK)
+    def differentiate(x, w, ct):
+        y, pull = jax.vjp(convolve, x, w)
+        return y, pull(ct)
+
+    y, gradients = differentiate(x, w, ct)
     assert np.max(np.abs(y)) > 20
-    for got, leaf in zip(pull(jnp.asarray(ct)), leaves, strict=True):
+    for got, leaf in zip(gradients, leaves, strict=True):
         np.testing.assert_allclose(got, leaf.grad, rtol=1e-4, atol=1e-4)
 
 
@@ -57,7 +78,7 @@ def test_positions_at_once_are_those_one_by_one(length, kernel, stride, times):
     x, w = draw(2, 2, length, low=0, high=31), draw(3, 2, kernel, low=-63, high=63)
     bias = np.arange(3, dtype=np.float32)
     expected = oracle.convolution(x, w, (stride,), GAIN) + bias[:, None]
-    got = hagen.expanded_conv1d(x, w, bias, stride=stride, num_expansions=times, mock=QUIET)
+    got = compiled(hagen.expanded_conv1d, stride=stride, num_expansions=times)(x, w, bias)
     np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
@@ -66,8 +87,8 @@ def test_more_positions_take_more_tiles():
     x = np.zeros((1, 1, 140), np.float32)
     x[..., 100], x[..., 135] = 1, 1
     w = np.full((1, 1, 100), -1, np.float32)
-    alone = hagen.conv1d(x, w, stride=36, mock=QUIET)
-    wide = hagen.expanded_conv1d(x, w, stride=36, num_expansions=2, mock=QUIET)
+    alone = compiled(hagen.conv1d, stride=36)(x, w)
+    wide = compiled(hagen.expanded_conv1d, stride=36, num_expansions=2)(x, w)
     assert alone.tolist() == [[[0.0, -1.0]]] and wide.tolist() == [[[0.0, -2.0]]]
 
 
