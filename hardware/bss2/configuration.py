@@ -23,10 +23,9 @@ from neurojax._graph import nearest
 from neurojax._network import Network
 from neurojax.chips import MappedNetwork, MappingError
 from neurojax.chips._mapped import Problem
-from neurojax.chips.bss2 import AELIF, CalibrationTarget, Fit, Placement, check_targets, chip, fit
+from neurojax.chips.bss2 import CalibrationTarget, Fit, Placement, check_targets, chip, fit
 from neurojax.chips.bss2._report import Origin, explain, target
 from neurojax.chips.bss2.routing import Routing
-from neurojax.chips.bss2.spec import TARGET_RANGES
 from neurojax.hardware.bss2._format import FORMAT, VERSION
 from neurojax.hardware.bss2._layers import (
     read_network,
@@ -35,6 +34,16 @@ from neurojax.hardware.bss2._layers import (
     write_network,
     write_synapse,
 )
+from neurojax.hardware.bss2._sections import (
+    fit_of,
+    needed_cells,
+    read_trace,
+    too_long,
+    write_groups,
+    write_target,
+    write_trace,
+)
+from neurojax.hardware.bss2._validate import validate
 from neurojax.hardware.bss2.recordings import Trace, measured
 from neurojax.hardware.bss2.script import write_script
 from neurojax.layers import Recurrent
@@ -270,17 +279,18 @@ def configure(
     if problems:
         raise MappingError(chip.name, problems)
     assert found.placement is not None and found.routing is not None
-    populations: list[dict[str, Any]] = []
+    populations = []
     for population in found.demand.populations:
         name = population.name
         entry: dict[str, Any] = {"name": name, "size": population.size, "kind": "input"}
         if population.shape is not None:
+            neuron, aim, scale = neurons[name], aims[name], origins[name].trace_scale
             trace = traces.get(name) if isinstance(traces, Mapping) else traces
             entry |= {
-                "kind": type(neurons[name]).__name__,
-                "model": write_model(neurons[name]),
-                "hardware": _write_target(aims[name]) | {"capmem": cells[name]},
-                "trace_scale": origins[name].trace_scale,
+                "kind": type(neuron).__name__,
+                "model": write_model(neuron),
+                "hardware": write_target(aim) | {"capmem": cells[name]},
+                "trace_scale": scale,
                 "placement": found.placement.anchors(name).tolist(),
                 "circuits_per_neuron": population.shape.size,
                 "expand_horizontally": population.shape.expand_horizontally,
@@ -289,9 +299,7 @@ def configure(
                     "cadc": name in recorded,
                     "madc_neuron": madc[1] if madc is not None and madc[0] == name else None,
                 },
-                "trace": _write_trace(
-                    trace or _default_trace(neurons[name], origins[name], aims[name])
-                ),
+                "trace": write_trace(trace or _default_trace(neuron, scale, aim)),
             }
         populations.append(entry)
     data = {
@@ -314,72 +322,8 @@ def configure(
         "network": write_network(network),
         "physical": {"groups": write_groups(found)},
     }
-    from neurojax.hardware.bss2._file import from_json  # it needs this module
-
-    return from_json(data)
-
-
-def write_groups(found: Fit) -> list[dict[str, Any]]:
-    """The part of the routing that says which rows are whose."""
-    assert found.routing is not None
-    owners = [
-        [number, i]
-        for number, population in enumerate(found.demand.populations)
-        for i in range(population.size)
-    ]
-    return [
-        {
-            "hemisphere": group.hemisphere,
-            "bus": group.bus,
-            "host": group.host,
-            "sources": [owners[source] for source in group.sources],
-            "address": group.address,
-            "drivers": [list(driver) for driver in group.drivers],
-            "excitatory_rows": list(group.excitatory_rows),
-            "inhibitory_rows": list(group.inhibitory_rows),
-        }
-        for group in found.routing.groups
-    ]
-
-
-def fit_of(data: Mapping[str, Any], network: Network) -> Fit:
-    """Where a file says that everything is."""
-    neurons = [p for p in data["populations"] if p["kind"] != "input"]
-    return fit(
-        network,
-        placement={p["name"]: p["placement"] for p in neurons},
-        circuits={p["name"]: p["circuits_per_neuron"] for p in neurons},
-        expand_horizontally={p["name"]: p["expand_horizontally"] for p in neurons},
-    )
-
-
-def read_trace(fields: Mapping[str, Any]) -> Trace:
-    """The post-processing that a file says."""
-    return Trace(**{n: np.array(v) if isinstance(v, list) else v for n, v in fields.items()})
-
-
-def read_target(fields: Mapping[str, Any]) -> CalibrationTarget:
-    """The calibration target that a file says."""
-    names = [field.name for field in dataclasses.fields(CalibrationTarget)]
-    given = {n: fields.get(n, fields.get(f"{n}_s")) for n in names}
-    return CalibrationTarget(
-        **{n: np.array(v) if isinstance(v, list) else v for n, v in given.items()}
-    )
-
-
-def _write_target(target: CalibrationTarget) -> dict[str, Any]:
-    times = ("tau_mem", "tau_syn", "refractory_time", "holdoff_time")
-    return {
-        f"{name}_s" if name in times else name: np.asarray(getattr(target, name)).tolist()
-        for name in TARGET_RANGES
-    }
-
-
-def _write_trace(trace: Trace) -> dict[str, Any]:
-    fields = dataclasses.asdict(trace)
-    return {
-        n: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for n, v in fields.items()
-    }
+    validate(data)
+    return Configuration(data)
 
 
 def _neuron(layer: Any) -> Any:
@@ -403,7 +347,7 @@ def _known(what: str, names: Iterable[str], neurons: Mapping[str, Any]) -> None:
 
 def _shared_weights(found: Fit) -> list[Problem]:
     """Layers of synapses that more than one population feeds, or gets its input from."""
-    names = [p.name.split("-")[-1] for p in found.demand.projections]
+    names = [p.name for p in found.demand.projections]
     return [
         Problem(
             name,
@@ -424,46 +368,21 @@ def _time_step(neurons: Mapping[str, Any]) -> tuple[float, list[Problem]]:
     return 1e-6, [Problem("network", f"dt is {found}", "a run has one time step", remedy)]
 
 
-def too_long(steps: int, dt: float) -> list[Problem]:
-    """A run that the timer does not reach."""
-    if steps * dt <= chip.longest:
-        return []
-    return [
-        Problem(
-            "network",
-            f"a run of {steps} steps of {dt:g} s takes {steps * dt:g} s",
-            f"a run lasts at most {chip.longest:.3g} s",
-            "use fewer steps",
-        )
-    ]
-
-
-def _default_trace(neuron: Any, origin: Origin, aim: CalibrationTarget) -> Trace:
+def _default_trace(neuron: Any, scale: float, aim: CalibrationTarget) -> Trace:
     rest = getattr(neuron, "leak", None)
     rest = np.asarray(neuron.reset if rest is None else rest, np.float64)
     if not rest.any():
-        return Trace(scale=origin.trace_scale, to_first=True)
+        return Trace(scale=scale, to_first=True)
     # The converter's samples are signed: they begin at -128.
     lowest = 1 << (chip.cadc_bits - 1)
-    offset = np.asarray(aim.leak, float) - lowest - rest / origin.trace_scale
-    return Trace(scale=origin.trace_scale, offset=offset)
-
-
-def needed_cells(kind: str, has: Any) -> list[str]:
-    """The cells that a neuron needs values for; `has` says which of its terms there are."""
-    if kind != AELIF.__name__:
-        return []
-    needed = []
-    if has("exponential_slope"):
-        needed += ["exponential_slope", "exponential_threshold"]
-    needed += ["subthreshold_adaptation_strength"] * has("a")
-    needed += ["spike_triggered_adaptation_increment"] * has("b")
-    return needed + ["tau_adap"] * (has("a") or has("b"))
+    offset = np.asarray(aim.leak, float) - lowest - rest / scale
+    return Trace(scale=scale, offset=offset)
 
 
 def _wrong_cells(name: str, neuron: Any, cells: Mapping[str, int]) -> list[Problem]:
-    has = lambda field: getattr(neuron, field) is not None  # noqa: E731
-    needed = needed_cells(type(neuron).__name__, has)
+    fields = [field.name for field in dataclasses.fields(neuron)]
+    terms = [field for field in fields if getattr(neuron, field) is not None]
+    needed = needed_cells(type(neuron).__name__, terms)
     problems = []
     legal = f"cells hold 0..{chip.capmem_largest}, and calibration does not know these"
     if missing := [cell for cell in needed if cell not in cells]:

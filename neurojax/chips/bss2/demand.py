@@ -44,7 +44,7 @@ class Projection(NamedTuple):
     """Synapses from one population to another.
 
     Attributes:
-        name: Its name.
+        name: The layer of synapses; one that several populations feed is several projections.
         source: Population that sends.
         target: Population that receives.
         excitatory: True where there is an excitatory synapse.
@@ -160,7 +160,7 @@ def read_network(
     return demand._replace(populations=tuple(populations)), problems
 
 
-def weight_of(layer: Layer) -> Any:
+def _weight_of(layer: Layer) -> Any:
     """The weights of a layer of synapses, or None if it is something else."""
     linear = _linear(layer)
     return None if linear is None else linear.weight
@@ -188,7 +188,7 @@ def _into(
     layer = network[name]
     for edge in network.incoming(name):
         synapse = _back(network, edge)
-        if synapse in network.inputs or weight_of(network[synapse]) is None:
+        if synapse in network.inputs or _weight_of(network[synapse]) is None:
             problems.append(
                 Problem(
                     name,
@@ -211,10 +211,9 @@ def _into(
                 )
                 continue
             masks = _masks(network[synapse], fixed_signs)
-            label = synapse if len(network.incoming(synapse)) == 1 else f"{source}-{synapse}"
-            yield Projection(label, source, name, *masks)
+            yield Projection(synapse, source, name, *masks)
     if isinstance(layer, Recurrent):
-        if weight_of(layer.synapse) is None:
+        if _weight_of(layer.synapse) is None:
             problems.append(
                 Problem(
                     name,
@@ -233,7 +232,7 @@ def _back(network: Network, edge: Edge) -> str:
     while name not in network.inputs:
         layer = network[name]
         before = network.incoming(name)
-        passes = _neuron(layer) is None and weight_of(layer) is None and len(before) == 1
+        passes = _neuron(layer) is None and _weight_of(layer) is None and len(before) == 1
         sizes = {math.prod(network.out_shape(n)) for n in (name, before[0].source)}
         if not passes or len(sizes) > 1:
             break

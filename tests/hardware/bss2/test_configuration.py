@@ -193,6 +193,16 @@ def test_what_no_file_holds(change, text):
         configure(mapped.with_network(network), steps=10)
 
 
+def test_a_projection_has_one_source_and_one_target():
+    net = nj.Network(
+        {"w": linear(3, 3), "a": bss2.LIF(), "b": bss2.LIF()},
+        [("input", "w"), ("w", "a"), ("w", "b")],
+        inputs=(3,),
+    )
+    with pytest.raises(MappingError, match="layer 'w': is 2 projections"):
+        configure(bss2.map(net), steps=10)
+
+
 def test_wrong_arguments():
     mapped = bss2.map(plain())
     with pytest.raises(ValueError, match=r"chips\.bss2\.map"):
