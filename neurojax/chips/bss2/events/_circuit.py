@@ -58,44 +58,46 @@ def slope(circuit: Circuit, v: Array, i: Array) -> Array:
 
 
 def first_crossing(
-    circuit: Circuit, v: Array, i: Array, horizon: Array, *, double: bool
+    circuit: Circuit, v: Array, i: Array, start: Array, end: Array, *, double: bool
 ) -> Float[Array, " neurons"]:
-    """Seconds until the membrane reaches the threshold; infinity if not within the horizon.
+    """When each membrane reaches its threshold; infinity if not until `end`.
 
-    0 for a membrane that is there already. Derivatives are those of the implicit function.
+    At once for a membrane that is there already. Derivatives are those of the implicit function.
 
     Args:
-        circuit, v, i: The neurons.
-        horizon: Seconds ahead that are looked at.
+        circuit: The neurons.
+        v, i: Membranes and currents at `start`.
+        start, end: Times in seconds.
         double: Whether tau_mem = 2 tau_syn for all of them.
     """
-    fixed = jax.lax.stop_gradient((circuit, v, i, horizon))
-    wait = (_of_quadratic if double else _of_newton)(*fixed)
-    wait = jnp.where(fixed[1] >= fixed[0].threshold, 0.0, wait)
-    return moved(circuit, v, i, jnp.where(wait <= fixed[3], wait, jnp.inf))
+    fixed, v_fixed, i_fixed, horizon = jax.lax.stop_gradient((circuit, v, i, end - start))
+    wait = (_of_quadratic if double else _of_newton)(fixed, v_fixed, i_fixed, horizon)
+    wait = jnp.where(v_fixed >= fixed.threshold, 0.0, wait)
+    time = jnp.where(wait <= horizon, jax.lax.stop_gradient(start) + wait, jnp.inf)
+    return crossing_at(circuit, v, i, start, time)
 
 
 @jax.custom_jvp
-def moved(circuit: Circuit, v: Array, i: Array, wait: Array) -> Array:
-    """`wait`, with the derivative that it has as the time until the threshold is reached."""
-    del circuit, v, i
-    return wait
+def crossing_at(circuit: Circuit, v: Array, i: Array, start: Array, time: Array) -> Array:
+    """`time`, with the derivative that it has as the time at which the threshold is reached."""
+    del circuit, v, i, start
+    return time
 
 
-@moved.defjvp
-def _moved_jvp(
-    primals: tuple[Circuit, Array, Array, Array], tangents: tuple[Circuit, Array, Array, Array]
+@crossing_at.defjvp
+def _crossing_at_jvp(
+    primals: tuple[Circuit, Array, Array, Array, Array],
+    tangents: tuple[Circuit, Array, Array, Array, Array],
 ) -> tuple[Array, Array]:
-    circuit, v, i, wait = primals
-    known = jnp.isfinite(wait)
-    t = jnp.where(known, wait, 0.0)
+    circuit, v, i, start, time = primals
+    known = jnp.isfinite(time)
 
-    def above(circuit: Circuit, v: Array, i: Array) -> Array:
-        return flow(circuit, v, i, t)[0] - circuit.threshold
+    def above(circuit: Circuit, v: Array, i: Array, start: Array) -> Array:
+        return flow(circuit, v, i, jnp.where(known, time - start, 0.0))[0] - circuit.threshold
 
-    _, by_state = jax.jvp(above, (circuit, v, i), tangents[:3])
-    inverse = inverse_rise(circuit, flow(circuit, v, i, t)[1])
-    return wait, jnp.where(known, -by_state * inverse, 0.0)
+    _, by_state = jax.jvp(above, primals[:4], tangents[:4])
+    inverse = inverse_rise(circuit, flow(circuit, v, i, jnp.where(known, time - start, 0.0))[1])
+    return time, jnp.where(known, -by_state * inverse, 0.0)
 
 
 def inverse_rise(circuit: Circuit, i: Array) -> Array:

@@ -29,10 +29,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from neurojax.chips.bss2.events._circuit import (
     Circuit,
+    crossing_at,
     first_crossing,
     flow,
     inverse_rise,
-    moved,
     slope,
 )
 from neurojax.chips.bss2.events._spikes import NONE, Spikes
@@ -103,12 +103,12 @@ def _run(
 
     def next_own(t: Array, v: Array, i: Array, place: Array) -> tuple[Array, Array]:
         if told is None:
-            wait = first_crossing(circuit, v, i, t_max - t, double=settings.double)
-            n = jnp.argmin(wait)
-            return t + wait[n], n
+            times = first_crossing(circuit, v, i, t, t_max, double=settings.double)
+            n = jnp.argmin(times)
+            return times[n], n
         n = jnp.maximum(told.index[place], 0)
         one = jax.tree.map(lambda x: x[n], circuit)
-        return t + moved(one, v[n], i[n], jax.lax.stop_gradient(told.time[place] - t)), n
+        return crossing_at(one, v[n], i[n], t, jax.lax.stop_gradient(told.time[place])), n
 
     def step(carry: tuple[Array, ...], _: None) -> tuple[tuple[Array, ...], Any]:
         t, v, i, head, place = carry
@@ -139,8 +139,8 @@ def _run(
     (t, v, i, head, place), (events, kept) = jax.lax.scan(step, start, None, settings.events)
     lost = jnp.sum(inputs.time <= t_max) - head
     if measured is None:
-        wait = first_crossing(circuit, v, i, t_max - t, double=settings.double)
-        lost = lost + jnp.sum(jnp.isfinite(wait))
+        times = first_crossing(circuit, v, i, t, t_max, double=settings.double)
+        lost = lost + jnp.sum(jnp.isfinite(times))
     else:
         lost = lost + jnp.sum(measured.time <= t_max) - place
     return events, kept, lost.astype(jnp.int32)

@@ -30,7 +30,7 @@ def crossing(one: Neurons, v: float, i: float, horizon: float) -> float:
     """Seconds to the first crossing of the threshold, infinity if there is none."""
     if v >= one.threshold:
         return 0.0
-    grid = np.linspace(0, horizon, 4001)
+    grid = np.linspace(0, horizon, 1001)
     above = membrane(one, v, i, grid) >= one.threshold
     if not above.any():
         return np.inf

@@ -25,7 +25,9 @@ def circuit(one: oracle.Neurons) -> Circuit:
 @ft.partial(jax.jit, static_argnames="double")
 def solve(circuit, v, i, horizon, *, double=False):
     """Times, and their derivatives by membrane and current."""
-    wait, back = jax.vjp(lambda v, i: first_crossing(circuit, v, i, horizon, double=double), v, i)
+    wait, back = jax.vjp(
+        lambda v, i: first_crossing(circuit, v, i, 0.0, horizon, double=double), v, i
+    )
     return wait, back(jnp.ones_like(wait))
 
 
