@@ -97,7 +97,7 @@ def _product(
     """One function for the compiler, also where each operation is compiled when it is called."""
     whole = [jax.lax.stop_gradient(round_half_even(each)) for each in (x, w)]
     limited = [jnp.clip(q, *legal) for q, legal in zip(whole, (INPUT, WEIGHT), strict=True)]
-    beyond = [_count(q, within) for q, within in zip(whole, limited, strict=True)]
+    inputs, weights = (_count(q, within) for q, within in zip(whole, limited, strict=True))
     read = _tiles(*(limited if saturate else whole)) * scale
     if noise_std is not None:
         assert key is not None
@@ -106,7 +106,7 @@ def _product(
     tiles = jnp.clip(read, *OUTPUT)
     total = tiles.sum(0)
     y = jnp.clip(total, *OUTPUT)
-    counts = Saturation(*beyond, _count(read, tiles), _count(total, y))
+    counts = Saturation(inputs, weights, _count(read, tiles), _count(total, y))
     return derivative_of(jnp.matmul(x, w, precision=HIGHEST) * scale, y), counts
 
 
