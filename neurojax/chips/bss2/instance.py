@@ -22,6 +22,7 @@ from neurojax._network import Network
 from neurojax.chips._mapped import MappedNetwork
 from neurojax.chips.bss2._integrator import AbstractCircuit
 from neurojax.chips.bss2._off import is_off
+from neurojax.chips.bss2.eventprop import EventPropLIF
 from neurojax.chips.bss2.magnitudes import Magnitudes
 from neurojax.chips.bss2.synapse import Synapse
 from neurojax.layers import Recurrent
@@ -172,6 +173,8 @@ def _draw_neurons(
         deviate = _deviate(key, name, getattr(sizes, magnitude), shape)
         if name in fields and deviate is not None:
             factors[name] = jnp.exp(deviate)
+    if isinstance(layer, EventPropLIF):
+        factors.pop("c_mem", None)  # its gradient knows none
     for name, magnitude in OFFSETS.items():
         deviate = _deviate(key, name, getattr(sizes, magnitude), shape)
         if name in fields and deviate is not None:

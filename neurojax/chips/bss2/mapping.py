@@ -123,7 +123,7 @@ def map(
         )
     if problems:
         raise MappingError(chip.name, problems)
-    origins = _origins(whole, neurons, scales, dt, notes, chip)
+    origins = _origins(whole, neurons, scales, dt, notes, bits)
     targets = {o.name: target(dict(parts(whole))[o.name], o) for o in origins}
     problems += check_targets(targets)
     if problems:
@@ -201,9 +201,10 @@ def _origins(
     scales: dict[str, dict[str, Any]],
     dt: float,
     notes: dict[str, list[str]],
-    chip: ChipSpec,
+    bits: int | None,
 ) -> list[Origin]:
     layers = dict(parts(network))
+    top = (1 << (BITS if bits is None else bits)) - 1
     traces = _trace_scales({name: layers[name] for name in neurons}, scales["trace_scale"])
     origins = []
     for name in neurons:
@@ -215,7 +216,7 @@ def _origins(
             scale, why = float(given[0].scale), "its layer"
         if scale is None:
             largest = max(float(np.abs(np.asarray(layers[s].weight)).max()) for s in synapses)
-            scale, why = (chip.largest_weight / largest, "largest weight") if largest else (1.0, "")
+            scale, why = (top / largest, "largest weight") if largest else (1.0, "")
             if not largest:
                 own.append(f"ALL WEIGHTS TO '{name}' ARE 0: nothing reaches these neurons")
         origins.append(Origin(name, synapses, scale, traces[name], why, dt, tuple(own)))

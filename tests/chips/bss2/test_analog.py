@@ -67,7 +67,9 @@ def test_current_saturates_and_decays_as_ever():
     x = jnp.array([0.3, 0, 8, 0, 0, -20, 0, 0, 0]).reshape(9, 1, 1)
     run = simulate(Analog(neuron, largest_current=2.0), x)
     v, i = 0.2, 0.0
-    for t, (found_v, found_i) in enumerate(zip(run["n.v"].ravel(), run["n.i"].ravel())):
+    for t, (found_v, found_i) in enumerate(
+        zip(run["n.v"].ravel(), run["n.i"].ravel(), strict=True)
+    ):
         v += 0.2 * (0.2 - v + 2 * math.tanh(i / 2))
         i = 0.8 * i + float(x[t, 0, 0])
         assert found_v == pytest.approx(v, rel=1e-5) and found_i == pytest.approx(i, rel=1e-5)
@@ -163,7 +165,7 @@ def test_refusals():
             Analog(bss2.LIF(), **options)
     with pytest.raises(ValueError, match="no threshold"):
         Analog(bss2.LI(), threshold_noise=0.1)
-    with pytest.raises(ValueError, match="Magnitudes.mismatch"):
+    with pytest.raises(ValueError, match=r"Magnitudes\.mismatch"):
         Analog(bss2.EventPropLIF(), noise=0.1)
     with pytest.raises(TypeError, match="none of LIF"):
         Analog(nj.LIF(tau=5.0))

@@ -56,7 +56,7 @@ def test_a_run_uses_what_the_chip_holds():
     made = Synapse(plain(W), scale=20.0)
     np.testing.assert_allclose(ones(made), made.integers() / 20.0, rtol=2e-7)
     np.testing.assert_array_equal(ones(Synapse(plain(W), bits=None, scale=20.0)), W)
-    state, y = made.step(None, jnp.eye(6)[2])  # also without being prepared
+    _, y = made.step(None, jnp.eye(6)[2])  # also without being prepared
     np.testing.assert_array_equal(y, made.weight[:, 2])
 
 

@@ -98,5 +98,5 @@ def test_an_array_needs_a_longest_delay():
         Transport(jitter=jnp.array(1e-7))
     found = lateness(Transport(jitter=jnp.array(0.5e-6), longest=1))
     assert (found[2:] == 0).all() and found[1] > 0.1
-    with pytest.raises(ValueError, match="loss is 1.5"):
+    with pytest.raises(ValueError, match=r"loss is 1\.5"):
         Transport(loss=1.5)
