@@ -11,9 +11,7 @@ from neurojax._layer import Layer
 from neurojax.chips.bss2 import chip
 from neurojax.chips.bss2.spec import TARGET_RANGES
 from neurojax.chips.bss2.synapse import BITS
-from neurojax.hardware.bss2._layers import NEURONS, PASSES, file_name, is_option, model_fields
-from neurojax.hardware.bss2.recordings import INTERPOLATIONS
-from neurojax.hardware.dynapcnn._rules import (
+from neurojax.hardware._rules import (
     POSITIVE,
     TEXT,
     TRUTH,
@@ -30,6 +28,8 @@ from neurojax.hardware.dynapcnn._rules import (
     one_of,
     schema_of,
 )
+from neurojax.hardware.bss2._layers import NEURONS, PASSES, file_name, is_option, model_fields
+from neurojax.hardware.bss2.recordings import INTERPOLATIONS
 
 FORMAT = "neurojax.bss2"
 VERSION = 1

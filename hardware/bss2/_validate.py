@@ -10,6 +10,7 @@ import numpy as np
 
 from neurojax._network import Network
 from neurojax.chips.bss2 import check_targets
+from neurojax.hardware._rules import check
 from neurojax.hardware.bss2._format import file_rules
 from neurojax.hardware.bss2._layers import read_network
 from neurojax.hardware.bss2._sections import (
@@ -19,7 +20,6 @@ from neurojax.hardware.bss2._sections import (
     too_long,
     write_groups,
 )
-from neurojax.hardware.dynapcnn._rules import check
 
 
 def validate(data: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from neurojax.chips.dynapcnn import DECIMATIONS, READOUT, ChipSpec, devices
 from neurojax.fixed_point import integer_range
-from neurojax.hardware.dynapcnn._rules import (
+from neurojax.hardware._rules import (
     OBJECT,
     POSITIVE,
     TEXT,

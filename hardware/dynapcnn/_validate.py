@@ -18,9 +18,9 @@ from neurojax.chips.dynapcnn import (
     readout_spread,
     routes,
 )
+from neurojax.hardware._rules import check
 from neurojax.hardware.dynapcnn._format import file_rules
 from neurojax.hardware.dynapcnn._graph import read_graph
-from neurojax.hardware.dynapcnn._rules import check
 from neurojax.hardware.dynapcnn._vendor import readout_source, write_vendor
 
 
