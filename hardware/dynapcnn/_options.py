@@ -35,8 +35,13 @@ READOUT_DEFAULTS = {
 
 def exits(network: Network) -> tuple[str, ...]:
     """Cores whose spikes are an output of the network."""
-    ends = {route.source for route in routes(network) if route.target is None}
+    ends = _ends(network)
     return tuple(name for name in cores_of(network) if name in ends)
+
+
+def _ends(network: Network) -> set[str]:
+    """Cores, or the camera's block, that feed outputs."""
+    return {route.source for route in routes(network) if route.target is None}
 
 
 def set_monitors(
@@ -56,6 +61,8 @@ def set_monitors(
     for name in monitor:
         if name == -1:
             watched: Iterable[str] = exits(network)
+            if camera in _ends(network):
+                vendor["dvs_layer"]["monitor_enable"] = True
         elif name in names:
             watched = [str(name)]
         elif isinstance(name, str) and (name.lower() == CAMERA_NAME or name == camera):

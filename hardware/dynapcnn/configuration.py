@@ -139,8 +139,7 @@ def configure(
         cores: The core of each layer by hand; memory and duplicates are checked. `"auto"` for a new
             matching. Default: as mapped.
         monitor: Names of the cores whose spikes the device reports; `"all"` of them; `"dvs"` for
-            what the camera's block sends; -1 for the cores that feed outputs, which is the
-            default. A monitor sees the spikes before pooling.
+            what the camera's block sends; -1 for all that feed outputs, which is the default. A monitor sees the spikes before pooling.
         readout: Send the spikes of the core that feeds the output to the read-out block; its name
             if there are several.
         readout_options: Fields of the read-out block, under the vendor's names, instead of the
@@ -159,7 +158,8 @@ def configure(
 
     Raises:
         MappingError: A placement that the device can't hold, with every reason.
-        ValueError: Not a mapped network of this family, an unknown layer, a field that the device
+        TypeError: Not a mapped network.
+        ValueError: A network mapped onto another family, an unknown layer, a field that the device
             does not have, a read-out layer that needs `extend_readout_layer`, or values out of
             range.
 
@@ -173,6 +173,11 @@ def configure(
         >>> configuration.vendor["cnn_layers"][3]["threshold_high"]
         127
     """
+    if not isinstance(mapped, MappedNetwork):
+        raise TypeError(
+            f"configure takes what chips.dynapcnn.map returns, got {type(mapped).__name__}; map "
+            "the network first"
+        )
     chip = mapped.chip
     if not isinstance(chip, ChipSpec):
         raise ValueError(f"configure takes a network mapped by chips.dynapcnn.map, not {chip!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from neurojax._table import shape_text
 from neurojax.chips.dynapcnn._blocks import no_neurons
 from neurojax.chips.dynapcnn._plan import Plan
 from neurojax.chips.dynapcnn._signal import Signal, resolve
@@ -38,7 +39,7 @@ def finish(plan: Plan, signals: Mapping[str, Signal]) -> None:
             "the camera's block treats the events for all its destinations alike",
             "use one pooling of the input, and pool behind the cores",
         )
-    if not plan.blocks and not plan.problems:
+    if not plan.blocks and plan.camera is None and not plan.problems:
         plan.problem("network", "it has no weights", "a core is a convolution", "add a layer")
     _note_dropped(plan)
 
@@ -53,7 +54,12 @@ def _output(plan: Plan, name: str, signal: Signal) -> None:
             "an event has no size; factors go into weights",
             "remove it, and scale the outputs of the run",
         )
-    node = plan.place(signal)
+    node = plan.place(signal, last=True)
+    if signal.pools and signal.size[0] not in plan.chip.poolings:
+        plan.notes.append(
+            f"{node!r} pools the output over {shape_text(signal.size)} for you; no core does that, "
+            "so add up the device's events"
+        )
     factor = resolve(signal.rescale, None)
     if factor is None or len(set(factor)) > 1:
         plan.problem(
@@ -61,6 +67,13 @@ def _output(plan: Plan, name: str, signal: Signal) -> None:
             "an output that merges averages over windows of different sizes",
             "the chip sums over windows",
             "use equal poolings, or SumPool2d",
+        )
+    elif factor[0] != 1 and not plan.blocks:
+        plan.problem(
+            name,
+            "an average of the camera's events, and no weights",
+            "the camera's block sums over windows",
+            "use SumPool2d, and scale the outputs of the run",
         )
     elif factor[0] != 1:
         plan.notes.append(

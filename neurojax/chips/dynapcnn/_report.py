@@ -127,12 +127,13 @@ def explain(mapped: MappedNetwork) -> Report:
             )
     if any(way.pool > 1 or way.feature_shift for way in ways):
         notes.append("sends to: /2 is pooling over 2x2 on the way, +8 a shift by 8 features")
-    notes.append("a real value is an integer divided by its layer's scale")
-    notes.append(
-        "exact up to: spikes a time step from each input for which float32 holds every sum"
-    )
+    if rows:
+        notes.append("a real value is an integer divided by its layer's scale")
+        notes.append(
+            "exact up to: spikes a time step from each input for which float32 holds every sum"
+        )
     title = f"{len(rows)} of {len(mapped.chip.cores)} cores of {mapped.chip.name}"
-    return Report(title, tuple(rows), (WHERE, NUMBERS), tuple(notes))
+    return Report(title, tuple(rows), (WHERE, NUMBERS) if rows else (), tuple(notes))
 
 
 def _camera(network: Network, ways: Sequence[Route]) -> list[str]:

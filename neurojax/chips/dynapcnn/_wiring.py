@@ -69,11 +69,14 @@ def _check(ways: tuple[Route, ...], network: Network, chip: ChipSpec) -> Iterato
                 "the input is pooled before it goes to a core, for all of them alike",
                 "pool the input and the spikes before they merge",
             )
-        elif way.pool not in chip.poolings and _sizes(way, network) <= set(chip.poolings):
+        elif (
+            way.target is not None
+            and way.pool not in chip.poolings
+            and _sizes(way, network) <= set(chip.poolings)
+        ):
             yield Problem(
                 ", ".join(way.via),
-                f"pooling over {way.pool}x{way.pool} in all, from '{way.source}' to "
-                f"'{way.target or way.output}'",
+                f"pooling over {way.pool}x{way.pool} in all, from '{way.source}' to '{way.target}'",
                 f"a destination pools over at most {max(chip.poolings)}x{max(chip.poolings)}",
                 "pool less, or use a stride in the convolution",
             )

@@ -150,7 +150,8 @@ def map(
         assert core is not None and number is not None  # else there was a problem
         origins.append(core[0]._replace(core=number))
         layers[name] = core[1]
-    origins[-1] = origins[-1]._replace(notes=(*origins[-1].notes, *plan.notes))
+    if origins:  # the camera alone has no core
+        origins[-1] = origins[-1]._replace(notes=(*origins[-1].notes, *plan.notes))
     known = provenance_of(network.provenance, origins, plan.made_of, chip.name)
     wired = Network(
         cast(dict[str, Layer], layers),

@@ -99,9 +99,11 @@ def assign(
 ) -> list[int | None]:
     """A core for each layer; with problems, where there is none."""
     if not isinstance(cores, str):
+        if not isinstance(cores, Mapping):
+            raise ValueError(f"cores={cores!r} must be 'auto' or {{name of a layer: its core}}")
         return _by_hand(names, memories, chip, cores, problems)
     if cores != "auto":
-        raise ValueError(f"cores={cores!r} must be 'auto' or a core for each layer")
+        raise ValueError(f"cores={cores!r} must be 'auto' or {{name of a layer: its core}}")
     return _automatic(names, memories, chip, problems)
 
 

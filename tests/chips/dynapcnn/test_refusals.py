@@ -17,29 +17,12 @@ from neurojax.layers import (
     Conv2d,
     Dropout,
     Flatten,
-    Linear,
     MaxPool2d,
     Scale,
     SumPool2d,
 )
 from neurojax.neurons import IAF, LI, LIF
-
-
-def linear(i, o):
-    return Linear.from_weights(np.random.default_rng(0).normal(size=(o, i)).astype(np.float32))
-
-
-def conv(i=2, o=2, k=3, *, groups=1, bias=False, **options):
-    """A convolution whose weights take no compilation."""
-    shape = (o, i // groups, *np.broadcast_to(k, 2))
-    weight = np.random.default_rng(0).normal(size=shape).astype(np.float32) / 3
-    return Conv2d.from_weights(
-        weight, np.ones(o, np.float32) if bias else None, groups=groups, **options
-    )
-
-
-def iaf(**options):
-    return IAF(v_min=-1.0, **options)
+from tests.chips.dynapcnn.layers import conv, iaf, linear
 
 
 def refused(network, **options):
@@ -105,7 +88,8 @@ def test_pools_in_a_row_count_together():
         "b": SumPool2d((1, 2)),
     }
     assert map_network(nj.Sequential((2, 16, 16), **chain)).network["b"].kernel_size == (2, 2)
-    problem = one(conv=conv(padding=1), spikes=iaf(), a=AvgPool2d(4), b=AvgPool2d(2))
+    chain = {"a": AvgPool2d(4), "b": AvgPool2d(2), "conv2": conv(k=1), "out": iaf()}
+    problem = one(conv=conv(padding=1), spikes=iaf(), **chain)
     assert problem.layer == "a, b" and "8x8 in all" in problem.found
 
 
@@ -214,8 +198,9 @@ def test_cores_by_hand():
     (problem,) = refused(large, cores={"s": 8}).problems
     assert "/65,536/" in problem.found and "core 8 has 16,384/16,384" in problem.legal
     assert "use core 0, 1 or 2" in problem.remedy
-    with pytest.raises(ValueError, match="must be 'auto' or a core for each"):
-        map_network(net, cores="mine")
+    for cores in ("mine", [0, 1, 2]):
+        with pytest.raises(ValueError, match="must be 'auto' or {name of a layer: its core}"):
+            map_network(net, cores=cores)
 
 
 def test_bias_memory():

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import neurojax as nj
+from neurojax.chips import MappingError
 from neurojax.chips.dynapcnn import (
     DVS,
     Core,
@@ -31,6 +32,7 @@ from neurojax.layers import (
 )
 from neurojax.neurons import IAF
 from tests.chips.dynapcnn import oracle
+from tests.chips.dynapcnn.layers import conv, iaf, linear
 
 POOLS = {"avg": AvgPool2d, "sum": SumPool2d}
 FEATURES = 3
@@ -181,23 +183,6 @@ def test_graphs_equal_the_integer_oracle(graph):
     assert {source for source, *_ in wired} <= {*cores, "camera"} | direct
 
 
-def linear(i, o):
-    return Linear.from_weights(np.random.default_rng(0).normal(size=(o, i)).astype(np.float32))
-
-
-def conv(i=2, o=2, k=3, *, groups=1, bias=False, **options):
-    """A convolution whose weights take no compilation."""
-    shape = (o, i // groups, *np.broadcast_to(k, 2))
-    weight = np.random.default_rng(0).normal(size=shape).astype(np.float32) / 3
-    return Conv2d.from_weights(
-        weight, np.ones(o, np.float32) if bias else None, groups=groups, **options
-    )
-
-
-def iaf(**options):
-    return IAF(**({"v_min": -1.0} | options))
-
-
 def network(layers, *edges, shape=(2, 8, 8), outputs=None):
     pairs = [tuple(edge.split(">")) for edge in edges]
     return nj.Network(layers, pairs, inputs=shape, outputs=outputs)
@@ -281,6 +266,29 @@ def test_outputs_that_merge_and_flatten():
     text = str(mapped)
     assert "the output is a sum over the last pooling window, 4 times the average" in text
     assert [row["sends_to"] for row in mapped.report().rows] == ["output /2", "output /2"]
+
+
+@pytest.mark.parametrize("size", [3, 8])
+def test_an_output_is_pooled_over_any_square(size):
+    """No core does it, and nothing is written to the device."""
+    mapped = map_network(
+        nj.Sequential((2, 16, 16), a=conv(padding=1), spikes=iaf(), p=SumPool2d(size))
+    )
+    assert f"'p' pools the output over {size}x{size} for you" in str(mapped)
+    x = np.random.default_rng(0).poisson(0.5, (3, 1, 2, 16, 16)).astype(np.float32)
+    run = nj.simulate(mapped.network, x, probes=["spikes"])
+    np.testing.assert_array_equal(run.outputs[:, 0], oracle.pool(run["spikes"][:, 0], size))
+
+
+def test_the_camera_alone():
+    mapped = map_network(nj.Sequential((2, 8, 8), p=SumPool2d(2)), dvs_input=True)
+    assert mapped.origins == () and mapped.network.outputs == ("p",)
+    assert str(mapped).startswith("0 of 9 cores") and "DVS, pool 2x2, pixels on" in str(mapped)
+    x = np.random.default_rng(0).poisson(0.5, (3, 1, 2, 8, 8)).astype(np.float32)
+    out = nj.simulate(mapped.network, x).outputs
+    np.testing.assert_array_equal(out[:, 0], oracle.pool(x[:, 0], 2))
+    with pytest.raises(MappingError, match="an average of the camera's events, and no weights"):
+        map_network(nj.Sequential((2, 8, 8), p=AvgPool2d(2)), dvs_input=True)
 
 
 def test_factors_of_averages_that_differ():

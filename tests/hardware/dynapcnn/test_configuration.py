@@ -14,7 +14,7 @@ from neurojax.chips.dynapcnn import (
     map as map_network,
 )
 from neurojax.hardware.dynapcnn import configure, load, vendor_fields
-from neurojax.layers import Conv2d, Flatten, Linear
+from neurojax.layers import Conv2d, Flatten, Linear, SumPool2d
 from neurojax.neurons import IAF
 from tests.hardware.dynapcnn.graphs import camera_graph, core, network, on_chip, weights
 
@@ -121,6 +121,17 @@ def test_monitor(mapped):
     assert configure(graph, monitor=["camera", -1]).monitored == ("b", "c", "dvs")
 
 
+def test_the_camera_alone(tmp_path):
+    """What it sees is recorded, with no core in use."""
+    mapped = map_network(nj.Sequential((2, 8, 8), p=SumPool2d(2)), dvs_input=True)
+    configuration = configure(mapped)
+    assert configuration.cores == {} and configuration.monitored == ("dvs",)
+    fields = vendor_fields(configuration)
+    assert fields["cnn_layers"] == [{}] * 9 and fields["dvs_layer"]["pass_sensor_events"]
+    configuration.save(tmp_path / "camera.json")
+    assert load(tmp_path / "camera.json").as_json() == configuration.as_json()
+
+
 def test_monitors_before_a_pooling_are_noted():
     notes = configure(camera_graph(), monitor=["dvs", "a", "b", "c"]).notes
     assert len(notes) == 3
@@ -148,6 +159,8 @@ def test_placement_by_hand_is_checked(mapped):
 
 
 def test_devices_that_are_none(mapped):
+    with pytest.raises(TypeError, match="what chips.dynapcnn.map returns, got Network"):
+        configure(mapped.network)
     mine = ChipSpec("mine", (CoreSpec(1 << 20, 1 << 20),) * 3, "", "")
     with pytest.raises(ValueError, match="'mine' is no real device"):
         configure(map_network(network(), device=mine))
