@@ -139,7 +139,8 @@ def configure(
         cores: The core of each layer by hand; memory and duplicates are checked. `"auto"` for a new
             matching. Default: as mapped.
         monitor: Names of the cores whose spikes the device reports; `"all"` of them; `"dvs"` for
-            what the camera's block sends; -1 for all that feed outputs, which is the default. A monitor sees the spikes before pooling.
+            what the camera's block sends; -1 for all that feed outputs, which is the default. A
+            monitor sees the spikes before pooling.
         readout: Send the spikes of the core that feeds the output to the read-out block; its name
             if there are several.
         readout_options: Fields of the read-out block, under the vendor's names, instead of the

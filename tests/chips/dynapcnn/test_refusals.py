@@ -199,7 +199,7 @@ def test_cores_by_hand():
     assert "/65,536/" in problem.found and "core 8 has 16,384/16,384" in problem.legal
     assert "use core 0, 1 or 2" in problem.remedy
     for cores in ("mine", [0, 1, 2]):
-        with pytest.raises(ValueError, match="must be 'auto' or {name of a layer: its core}"):
+        with pytest.raises(ValueError, match=r"must be 'auto' or .name of a layer"):
             map_network(net, cores=cores)
 
 
