@@ -1,6 +1,6 @@
 """BrainScaleS-2."""
 
-from neurojax.chips.bss2 import perceptron as perceptron
+from neurojax.chips.bss2 import events as events, perceptron as perceptron
 from neurojax.chips.bss2.adex import AELIF as AELIF
 from neurojax.chips.bss2.analog import Analog as Analog
 from neurojax.chips.bss2.cadc import CADC as CADC

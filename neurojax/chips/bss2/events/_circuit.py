@@ -19,7 +19,7 @@ References:
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -136,11 +136,11 @@ def _of_newton(circuit: Circuit, v: Array, i: Array, horizon: Array) -> Array:
     high = jnp.where(early, turn, jnp.broadcast_to(horizon, turn.shape))
     exact = jnp.finfo(v.dtype).eps * (horizon + 1 / circuit.decay_rate)
 
-    def go_on(carry: tuple[Array, ...]) -> Array:
+    def go_on(carry: Any) -> Array:
         _, _, _, change, count = carry
         return (count < ITERATIONS) & jnp.any((early | late) & (change > exact))
 
-    def step(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+    def step(carry: Any) -> Any:
         low, high, t, _, count = carry
         v_t, i_t = flow(circuit, v, i, t)
         below, rise = circuit.threshold - v_t, slope(circuit, v_t, i_t)

@@ -76,9 +76,9 @@ def check(network: Network) -> None:
         neuron = _neuron(layer)
         if neuron is not None:
             problems += [f"layer '{name}': {why}" for why in _unfit(neuron)]
-            layer = layer.synapse if isinstance(layer, Recurrent) else None
-        if layer is None:
-            continue
+            if not isinstance(layer, Recurrent):
+                continue
+            layer = layer.synapse
         if not is_linear(layer):
             problems.append(
                 f"layer '{name}': {type(layer).__name__} is neither a bss2.LIF, bss2.IAF or "
@@ -192,11 +192,11 @@ def _group(network: Network, names: list[str], weights: _Weights) -> Group:
     sizes = [math.prod(shape) for shape in shapes]
     columns = {}
     for name, neuron, size in zip(names, neurons, sizes, strict=True):
-        incoming = weights.onto(name)
+        incoming: dict[str, Any] = weights.onto(name)
         layer = network[name]
         if isinstance(layer, Recurrent):
-            synapse = prepared(layer, name, weights.key).synapse
-            own = apply(synapse, ones(network.out_shape(name)))
+            ready: Any = prepared(layer, name, weights.key)
+            own = apply(ready.synapse, ones(network.out_shape(name)))
             incoming = {**incoming, name: incoming.get(name, 0) + own}
         if isinstance(neuron, EventPropLIF):
             incoming = {source: matrix[:, 0] for source, matrix in incoming.items()}
@@ -214,7 +214,7 @@ def _group(network: Network, names: list[str], weights: _Weights) -> Group:
     sources = [s for s in (*network.inputs, *network.names) if s in reached and s not in names]
     rows = [math.prod(network.out_shape(source)) for source in sources]
     outer = [block(source) for source in sources] or [jnp.zeros((1, sum(sizes)))]
-    own = [block(name) for name in names] if reached & set(names) else []
+    inner = [block(name) for name in names] if reached & set(names) else []
     circuits = [circuit_of(neuron, shape) for neuron, shape in zip(neurons, shapes, strict=True)]
     join = lambda *parts: jnp.concatenate(parts)  # noqa: E731
     starts = [
@@ -225,7 +225,7 @@ def _group(network: Network, names: list[str], weights: _Weights) -> Group:
         jax.tree.map(join, *circuits),
         join(*starts),
         jnp.concatenate(outer),
-        jnp.concatenate(own) if own else None,
+        jnp.concatenate(inner) if inner else None,
     )
     first = tuple(int(n) for n in np.cumsum([0, *rows[:-1]]))
     double = all(_double(neuron) for neuron in neurons)
@@ -236,15 +236,17 @@ def circuit_of(neuron: Any, shape: tuple[int, ...]) -> Circuit:
     """The parameters of the neurons of a layer, one value a neuron."""
     leaks = hasattr(neuron, "leak")
     c_mem = neuron.tau_mem if neuron.c_mem is None else neuron.c_mem
-    numbers = Circuit(
-        leak_rate=1 / neuron.tau_mem if leaks else 0.0,
-        decay_rate=1 / neuron.tau_syn,
-        strength=neuron.gain / c_mem,
-        leak=neuron.leak if leaks else 0.0,
-        threshold=neuron.threshold,
-        reset=neuron.reset,
+    numbers = {
+        "leak_rate": 1 / neuron.tau_mem if leaks else 0.0,
+        "decay_rate": 1 / neuron.tau_syn,
+        "strength": neuron.gain / c_mem,
+        "leak": neuron.leak if leaks else 0.0,
+        "threshold": neuron.threshold,
+        "reset": neuron.reset,
+    }
+    return Circuit(
+        **{k: jnp.broadcast_to(jnp.asarray(x, float), shape).ravel() for k, x in numbers.items()}
     )
-    return Circuit(*(jnp.broadcast_to(jnp.asarray(x, float), shape).ravel() for x in numbers))
 
 
 def _first_v(neuron: Any) -> Any:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import functools as ft
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -47,7 +48,7 @@ class Population(NamedTuple):
     from_own: Float[Array, "neurons neurons"] | None  # None without connections among them
 
 
-class Events(NamedTuple):
+class Events(eqx.Module):
     """All that happened to a population, earliest first; at the end entries without event."""
 
     time: Float[Array, " events"]  # seconds, infinity for none
@@ -110,7 +111,7 @@ def _run(
         one = jax.tree.map(lambda x: x[n], circuit)
         return crossing_at(one, v[n], i[n], t, jax.lax.stop_gradient(told.time[place])), n
 
-    def step(carry: tuple[Array, ...], _: None) -> tuple[tuple[Array, ...], Any]:
+    def step(carry: Any, _: None) -> tuple[Any, Any]:
         t, v, i, head, place = carry
         own_time, n = next_own(t, v, i, place)
         input_time, source = queue.time[head], queue.index[head]
@@ -148,8 +149,10 @@ def _run(
 
 def _closed(train: Spikes) -> Spikes:
     """A spike train that has an end without spike."""
-    end = jnp.full_like(train.time[:1], jnp.inf), jnp.full_like(train.index[:1], NONE)
-    return Spikes(*(jnp.concatenate(pair) for pair in zip(train, end, strict=True)))
+    return Spikes(
+        jnp.append(train.time, jnp.asarray(jnp.inf, train.time.dtype)),
+        jnp.append(train.index, jnp.asarray(NONE, train.index.dtype)),
+    )
 
 
 @ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -232,8 +235,14 @@ def _eventprop_bwd(settings: Settings, residuals: Any, g: Any) -> tuple[Any, ...
     place = jnp.where(given, jnp.cumsum(given) - 1, len(inputs.time))
     to_times = jnp.zeros_like(inputs.time).at[place].add(by_time, mode="drop")
     to_population = Population(to_circuit, p_v, to_input, to_own)
-    silent = None if measured is None else Spikes(jnp.zeros_like(measured.time), None)
-    return to_population, Spikes(to_times, None), silent
+    silent = None if measured is None else _cotangent(jnp.zeros_like(measured.time))
+    return to_population, _cotangent(to_times), silent
+
+
+def _cotangent(to_time: Array) -> Spikes:
+    """Derivatives by spikes: by their times, and none by whose they are."""
+    none: Any = None
+    return Spikes(to_time, none)
 
 
 evolve_eventprop.defvjp(_eventprop_fwd, _eventprop_bwd, symbolic_zeros=True)

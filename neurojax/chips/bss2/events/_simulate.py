@@ -191,7 +191,7 @@ def _checked(name: str, train: Spikes, size: int) -> Spikes:
             f"simulate: '{name}' has {size} neurons, but there is a spike of neuron "
             f"{index.max()}; they are counted from 0"
         )
-    return spikes(*train)
+    return spikes(train.time, train.index)
 
 
 def _measured(
@@ -231,7 +231,7 @@ def _room(parts: Sequence[Mapping[str, int]], max_events: int | Mapping[str, int
 
 
 def _batch_axes(trains: Mapping[str, Spikes], told: Mapping[str, Spikes]) -> int:
-    shapes = {name: train.time.shape[:-1] for name, train in (trains | told).items()}
+    shapes = {name: train.time.shape[:-1] for name, train in {**trains, **told}.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(f"simulate: the batches differ: {shapes}")
     return len(next(iter(shapes.values())))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,7 @@ NONE = -1
 """Index of an entry without a spike; its time is infinity."""
 
 
-class Spikes(NamedTuple):
+class Spikes(eqx.Module):
     """Spikes of a population: earliest first, at the end entries without one.
 
     Leading axes are a batch. Shapes are fixed, so the number of entries is that of the most spikes
@@ -74,7 +75,8 @@ def merge(trains: Sequence[Spikes]) -> Spikes:
     """Several spike trains as one; of spikes at one time, those of the first train come first."""
     if len(trains) == 1:
         return trains[0]
-    return spikes(*(jnp.concatenate(part, axis=-1) for part in zip(*trains, strict=True)))
+    time = jnp.concatenate([train.time for train in trains], axis=-1)
+    return spikes(time, jnp.concatenate([train.index for train in trains], axis=-1))
 
 
 def as_times(values: Any) -> Array:
