@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from neurojax.chips.bss2.perceptron._multiply import Saturation, multiply
 from neurojax.chips.bss2.perceptron.mock import COLUMNS, MOCK, ROWS, MockParameter
-from neurojax.chips.bss2.perceptron.operations import _floats
+from neurojax.chips.bss2.perceptron.operations import floats
 from neurojax.layers._weights import per_axis
 from neurojax.layers.convolution import window_counts
 
@@ -299,7 +299,7 @@ def _windows(x: Array, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Arra
 def _checked(
     what: str, x: Array, weight: Array, bias: Array | None, ndim: int
 ) -> tuple[Array, Array]:
-    x, weight = _floats(x), _floats(weight)
+    x, weight = floats(x), floats(weight)
     if weight.ndim != ndim + 2 or x.ndim < ndim + 1 or x.shape[-1 - ndim] != weight.shape[1]:
         space = ("length",) if ndim == 1 else ("height", "width")
         layout = f"(..., channels, {', '.join(space)})"

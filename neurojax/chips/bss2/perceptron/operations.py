@@ -95,7 +95,7 @@ def mac_counted(
         >>> y.tolist(), counts.tiles.item()
         ([127.0, 127.0], 2)
     """
-    x, weights = _floats(x), _floats(weights)
+    x, weights = floats(x), floats(weights)
     if weights.ndim != 2 or x.ndim not in (1, 2):
         raise ValueError(
             f"mac takes x (rows,) or (batch, rows) and weights (rows, columns), got {x.shape} and "
@@ -144,7 +144,7 @@ def matmul(
         >>> hagen.matmul(jnp.full((2, 3, 6), 31.0), jnp.full((6,), 63.0), mock=mock).tolist()
         [[23.0, 23.0, 23.0], [23.0, 23.0, 23.0]]
     """
-    x, other = _floats(x), _floats(other)
+    x, other = floats(x), floats(other)
     if x.ndim == 0 or other.ndim not in (1, 2):
         raise ValueError(
             "matmul takes inputs of at least one axis, and weights (rows, columns) or (rows,), got "
@@ -181,7 +181,7 @@ def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         >>> hagen.relu(jnp.array([-3.0, 2.7, 200.0])).tolist()
         [0.0, 2.0, 127.0]
     """
-    x = _floats(x)
+    x = floats(x)
     return derivative_of(jnp.where(x > 0, x, 0), jnp.clip(jnp.floor(x), 0, OUTPUT[1]))
 
 
@@ -210,7 +210,7 @@ def converting_relu(x: Float[Array, "*shape"], *, shift: int = 2) -> Float[Array
         [0.0, 5.0, 31.0]
     """
     check_shift("converting_relu", shift)
-    x = _floats(x)
+    x = floats(x)
     shifted = jnp.floor(jnp.clip(jnp.floor(x), 0, OUTPUT[1]) * 0.5**shift)
     return derivative_of(jnp.where(x > 0, x, 0) * 0.5**shift, jnp.minimum(shifted, INPUT[1]))
 
@@ -235,7 +235,7 @@ def add(x: Float[Array, " ..."], other: Float[Array, " ..."]) -> Float[Array, " 
         >>> hagen.add(jnp.array([100.0, -1.5]), jnp.array([50.9, 1.5])).tolist()
         [127.0, -1.0]
     """
-    x, other = _floats(x), _floats(other)
+    x, other = floats(x), floats(other)
     return derivative_of(x + other, jnp.clip(_int8(x) + _int8(other), *OUTPUT))
 
 
@@ -261,7 +261,7 @@ def argmax(
         >>> hagen.argmax(jnp.array([3.0, 130.0, 140.0])).item()
         1
     """
-    return jnp.argmax(_int8(_floats(x)), axis=axis, keepdims=keepdims).astype(jnp.int32)
+    return jnp.argmax(_int8(floats(x)), axis=axis, keepdims=keepdims).astype(jnp.int32)
 
 
 def check_shift(what: str, shift: int) -> None:
@@ -274,6 +274,7 @@ def _int8(x: Array) -> Array:
     return jnp.clip(jnp.floor(x), *OUTPUT)
 
 
-def _floats(x: Array) -> Array:
+def floats(x: Array) -> Array:
+    """An array of a floating-point type."""
     x = jnp.asarray(x)
     return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)

@@ -121,7 +121,7 @@ class InferenceTrace:
         description = {"format": FORMAT, "version": VERSION, "input": shape, "layers": layers}
         text = np.frombuffer(json.dumps(description).encode(), np.uint8)
         with written_whole(path) as part, part.open("wb") as file:
-            np.savez_compressed(file, description=text, **arrays)
+            np.savez_compressed(file, description=text, **arrays)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> InferenceTrace:
