@@ -76,7 +76,7 @@ def of_chip(
         pictures.append(
             _save(
                 folder,
-                nj.plot.placement(dynapcnn.core_use(mapped), title=mapped.chip.name),
+                nj.plot.placement(mapped, title=mapped.chip.name),
                 f"{name}-placement.png",
                 "Placement on the chip",
                 "Cores in use, the share of each memory that a layer takes, and where its spikes "
