@@ -190,6 +190,8 @@ def _check_tensor(data: Any, rule: Tensor, where: str, problems: list[str]) -> N
         problems.append(f"{where} has shape {array.shape}; it must be {legal}")
     elif array.dtype.kind != kind:
         problems.append(f"{where} holds {array.dtype.name}; it must be {legal}")
+    elif rule.low is not None and any(type(v) is bool for v in np.array(data, object).flat):
+        problems.append(f"{where} holds true or false; it must be {legal}")  # 1 and 0 for NumPy
     elif rule.low is not None:
         wrong = np.argwhere((array < rule.low) | (array > rule.high))
         if len(wrong):

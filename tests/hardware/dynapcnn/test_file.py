@@ -159,6 +159,7 @@ MUTATIONS = [
     ((*A, "threshold_high"), 1.5, "threshold_high is 1.5; it must be an integer", True),
     ((*A, "weights", 3, 1, 2, 0), 200, "weights[3][1][2][0] is 200; it must be within -128", True),
     ((*A, "weights", 3, 1, 2, 0), 2.5, "weights holds float64; it must be nested lists of", True),
+    ((*A, "weights", 3, 1, 2, 0), True, "weights holds true or false; it must be", True),
     ((*A, "weights", 3, 1, 2), [1], "weights holds lists of different lengths", False),
     ((*A, "weights"), [[1]], "weights has shape (1, 1); it must be nested", True),
     ((*A, "weights"), [[[[1, 2]]] * 2] * 4, "weights are 2x1 kernels; kernels are square", False),
