@@ -26,6 +26,12 @@ def run_one(layer, x):
     return jax.vmap(lambda x: layer.step(None, x)[1])(x)
 
 
+@jax.jit  # as one program: alone, every operation would be compiled
+def values_and_gradients(layer, x, cotangent):
+    y, pull = jax.vjp(run_one, layer, x)
+    return y, *pull(cotangent)
+
+
 @st.composite
 def cases(draw, ndim):
     """Random options with an input that is large enough."""
@@ -70,8 +76,7 @@ def check_against_torch(ndim, case, implementation):
     ty.backward(torch.tensor(cotangent))
 
     layer = cls.from_weights(weight, bias, implementation=implementation, **options)
-    y, vjp = jax.vjp(run_one, layer, jnp.asarray(x))
-    layer_gradient, x_gradient = vjp(jnp.asarray(cotangent))
+    y, layer_gradient, x_gradient = values_and_gradients(layer, x, cotangent)
     assert layer.out_shape(x.shape[1:]) == y.shape[1:]
     np.testing.assert_array_equal(y, ty.detach().numpy())
     np.testing.assert_array_equal(x_gradient, tx.grad.numpy())
@@ -120,7 +125,7 @@ def test_named_padding_equals_torch(cls, kernel, padding):
         want = conv(torch.tensor(x), torch.tensor(weight), padding=padding, dilation=1).numpy()
     for implementation in IMPLEMENTATIONS:
         layer = cls.from_weights(weight, padding=padding, implementation=implementation)
-        np.testing.assert_array_equal(run_one(layer, x), want)
+        np.testing.assert_array_equal(jax.jit(run_one)(layer, x), want)
 
 
 def test_forward_mode_agrees_with_reverse_mode():
@@ -133,15 +138,23 @@ def test_forward_mode_agrees_with_reverse_mode():
     def conv(weight, x):
         return Conv2d.from_weights(weight, padding=1, implementation="im2col").step(None, x)[1]
 
-    _, tangent = jax.jvp(conv, (weight, x), (dw, dx))
-    gw, gx = jax.vjp(conv, weight, x)[1](ct)
+    @jax.jit
+    def derivatives(weight, x, dw, dx, ct):
+        _, tangent = jax.jvp(conv, (weight, x), (dw, dx))
+        gw, gx = jax.vjp(conv, weight, x)[1](ct)
+        _, second = jax.jvp(
+            lambda w: jax.jvp(lambda x: conv(w, x), (x,), (dx,))[1], (weight,), (dw,)
+        )
+        hessian = jax.grad(lambda w: jnp.sum(jax.grad(lambda x: jnp.sum(conv(w, x) ** 2))(x) * dx))
+        by_weight = jax.grad(lambda w, x: jnp.sum(conv(w, x) ** 2))
+        _, direct = jax.jvp(by_weight, (weight, x), (0 * dw, dx))
+        return tangent, gw, gx, second, conv(dw, dx), hessian(weight), direct
+
+    tangent, gw, gx, second, mixed, hessian, direct = derivatives(weight, x, dw, dx, ct)
     assert jnp.sum(tangent * ct) == jnp.sum(gw * dw) + jnp.sum(gx * dx)
     # Second order: bilinear, so the mixed derivative is the convolution of the tangents.
-    _, second = jax.jvp(lambda w: jax.jvp(lambda x: conv(w, x), (x,), (dx,))[1], (weight,), (dw,))
-    np.testing.assert_array_equal(second, conv(dw, dx))
-    hessian = jax.grad(lambda w: jnp.sum(jax.grad(lambda x: jnp.sum(conv(w, x) ** 2))(x) * dx))
-    direct = jax.jvp(jax.grad(lambda w, x: jnp.sum(conv(w, x) ** 2)), (weight, x), (0 * dw, dx))[1]
-    np.testing.assert_array_equal(hessian(weight), direct)
+    np.testing.assert_array_equal(second, mixed)
+    np.testing.assert_array_equal(hessian, direct)
 
 
 @pytest.mark.parametrize("over", ["weights", "inputs", "both", "nested"])
@@ -163,15 +176,9 @@ def test_vmap_over_chips(over):
             y = y + jax.vmap(jax.vmap(chip, in_axes=(0, None)), in_axes=(None, 0))(weights, x)[0]
         return jnp.sum(y**2), y
 
-    for argument in (0, 1):
-        gradients = [
-            jax.grad(lambda a, argument=argument, name=name: loss(
-                name, *(a if i == argument else b for i, b in enumerate(args))
-            )[0])(args[argument])
-            for name in IMPLEMENTATIONS
-        ]  # fmt: skip
-        np.testing.assert_array_equal(*gradients)
-    np.testing.assert_array_equal(loss("im2col", *args)[1], loss("native", *args)[1])
+    both = jax.jit(jax.grad(loss, argnums=(1, 2), has_aux=True), static_argnums=0)
+    ours, theirs = (both(name, *args) for name in IMPLEMENTATIONS)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
 def test_products_are_not_transposed():
@@ -253,5 +260,5 @@ def test_padding_that_differs_before_and_after(implementation):
         torch.nn.functional.pad(torch.tensor(x), (2, 0, 0, 1)), torch.tensor(weight)
     )
     layer = Conv2d.from_weights(weight, padding=((0, 1), (2, 0)), implementation=implementation)
-    np.testing.assert_array_equal(run_one(layer, jnp.asarray(x)), want.numpy())
+    np.testing.assert_array_equal(jax.jit(run_one)(layer, x), want.numpy())
     assert layer.out_shape((3, 5, 4)) == tuple(want.shape[1:])

@@ -27,6 +27,17 @@ POOLS = {
 }  # fmt: skip
 
 
+@jax.jit
+def run_one(layer, x):
+    return layer.step(None, x)[1]
+
+
+@jax.jit  # as one program: alone, every operation would be compiled
+def values_and_gradient(layer, x, cotangent):
+    y, pull = jax.vjp(jax.vmap(lambda x: run_one(layer, x)), x)
+    return y, *pull(cotangent)
+
+
 @pytest.mark.parametrize("kind, ndim", POOLS)
 @given(data=st.data())
 @settings(max_examples=4)
@@ -46,8 +57,7 @@ def test_equals_torch(kind, ndim, data):
     ty.backward(torch.tensor(cotangent, dtype=torch.float64))
 
     layer = POOLS[kind, ndim](kernel, stride=stride, padding=padding)
-    y, vjp = jax.vjp(jax.vmap(lambda x: layer.step(None, x)[1]), jnp.asarray(x))
-    (gradient,) = vjp(jnp.asarray(cotangent))
+    y, gradient = values_and_gradient(layer, x, cotangent)
     assert layer.out_shape(x.shape[1:]) == y.shape[1:]
     if kind == "avg":
         np.testing.assert_allclose(y, ty.detach().numpy(), rtol=1e-6)
@@ -67,9 +77,9 @@ def test_sums_are_exact_in_simulate(schedule):
 
 
 def test_padding_of_the_maximum_never_wins():
-    _, y = MaxPool2d(3, stride=2, padding=1).step(None, -jnp.ones((1, 5, 5)))
+    y = run_one(MaxPool2d(3, stride=2, padding=1), -np.ones((1, 5, 5), np.float32))
     np.testing.assert_array_equal(y, -np.ones((1, 3, 3)))
-    _, low = MaxPool2d(2).step(None, -jnp.ones((1, 4, 4), jnp.bfloat16))
+    low = run_one(MaxPool2d(2), -jnp.ones((1, 4, 4), jnp.bfloat16))
     assert low.dtype == jnp.bfloat16
 
 
@@ -82,9 +92,8 @@ def test_averages_that_do_not_count_padding(ceil):
     ty.sum().backward()
     pads = ((1, 2), (0, 0)) if ceil else (1, 0)
     layer = AvgPool2d((3, 2), stride=(2, 3), padding=pads, count_padding=False)
-    step = jax.vmap(lambda x: layer.step(None, x)[1])
-    np.testing.assert_allclose(step(x), ty.detach().numpy(), rtol=1e-6)
-    gradient = jax.grad(lambda x: step(x).sum())(jnp.asarray(x))
+    y, gradient = values_and_gradient(layer, x, np.ones_like(ty.detach().numpy()))
+    np.testing.assert_allclose(y, ty.detach().numpy(), rtol=1e-6)
     np.testing.assert_allclose(gradient, tx.grad.numpy(), rtol=1e-6)
 
 
@@ -93,9 +102,9 @@ def test_padding_that_differs_before_and_after(pool):
     x = np.random.default_rng(0).integers(-2, 3, (3, 4, 5)).astype(np.float32)
     fill = -np.inf if pool is MaxPool2d else 0
     padded = np.pad(x, ((0, 0), (0, 1), (2, 0)), constant_values=fill)
-    _, want = pool(4, stride=1).step(None, jnp.asarray(padded))
+    want = run_one(pool(4, stride=1), padded)
     layer = pool(4, stride=1, padding=((0, 1), (2, 0)))
-    np.testing.assert_array_equal(layer.step(None, jnp.asarray(x))[1], want)
+    np.testing.assert_array_equal(run_one(layer, x), want)
     assert layer.out_shape(x.shape) == want.shape
 
 
@@ -128,7 +137,7 @@ def test_maximum_of_equals_in_two_rows():
     """The first of equals counts by rows: (0, 1) comes before (1, 0)."""
     x = np.array([[[0, 2, 0], [2, 0, 2]]], np.float32)
     layer = nj.MaxPool2d((2, 3))
-    gradient = jax.grad(lambda x: layer.step(None, x)[1].sum())(jnp.asarray(x))
+    gradient = jax.jit(jax.grad(lambda x: run_one(layer, x).sum()))(x)
     tx = torch.tensor(x, requires_grad=True)
     torch.nn.functional.max_pool2d(tx, (2, 3)).sum().backward()
     np.testing.assert_array_equal(gradient, tx.grad.numpy())

@@ -23,6 +23,12 @@ def run_one(layer, x):
     return jax.vmap(lambda x: layer.step(None, x)[1])(x)
 
 
+@jax.jit  # as one program: alone, every operation would be compiled
+def values_and_gradients(layer, x, cotangent):
+    y, pull = jax.vjp(run_one, layer, x)
+    return y, *pull(cotangent)
+
+
 @st.composite
 def cases(draw, ndim):
     """Random options that leave something of the output."""
@@ -73,8 +79,7 @@ def check_against_torch(ndim, case, implementation):
     ty.backward(torch.tensor(cotangent))
 
     layer = cls.from_weights(weight, bias, implementation=implementation, **options)
-    y, vjp = jax.vjp(run_one, layer, jnp.asarray(x))
-    layer_gradient, x_gradient = vjp(jnp.asarray(cotangent))
+    y, layer_gradient, x_gradient = values_and_gradients(layer, x, cotangent)
     assert layer.out_shape(x.shape[1:]) == y.shape[1:]
     np.testing.assert_array_equal(y, ty.detach().numpy())
     np.testing.assert_array_equal(x_gradient, tx.grad.numpy())
@@ -117,12 +122,19 @@ def test_forward_mode_agrees_with_reverse_mode():
     def conv(weight, x):
         return ConvTranspose2d.from_weights(weight, stride=2).step(None, x)[1]
 
-    _, tangent = jax.jvp(conv, (weight, x), (dw, dx))
-    gw, gx = jax.vjp(conv, weight, x)[1](ct)
+    @jax.jit
+    def derivatives(weight, x, dw, dx, ct):
+        _, tangent = jax.jvp(conv, (weight, x), (dw, dx))
+        gw, gx = jax.vjp(conv, weight, x)[1](ct)
+        _, second = jax.jvp(
+            lambda w: jax.jvp(lambda x: conv(w, x), (x,), (dx,))[1], (weight,), (dw,)
+        )
+        return tangent, gw, gx, second, conv(dw, dx)
+
+    tangent, gw, gx, second, mixed = derivatives(weight, x, dw, dx, ct)
     assert jnp.sum(tangent * ct) == jnp.sum(gw * dw) + jnp.sum(gx * dx)
     # Second order: bilinear, so the mixed derivative is the convolution of the tangents.
-    _, second = jax.jvp(lambda w: jax.jvp(lambda x: conv(w, x), (x,), (dx,))[1], (weight,), (dw,))
-    np.testing.assert_array_equal(second, conv(dw, dx))
+    np.testing.assert_array_equal(second, mixed)
 
 
 @pytest.mark.parametrize("over", ["weights", "inputs", "both"])
@@ -144,7 +156,8 @@ def test_vmap_over_chips(over):
         return jnp.sum(jax.vmap(chip, in_axes=axes)(weights, x) ** 2)
 
     ours, theirs = (
-        jax.value_and_grad(loss, argnums=(0, 1))(*args, name) for name in IMPLEMENTATIONS
+        jax.jit(jax.value_and_grad(loss, argnums=(0, 1)), static_argnums=2)(*args, name)
+        for name in IMPLEMENTATIONS
     )
     assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), ours, theirs))
 
