@@ -58,7 +58,8 @@ def test_training_equals_torch_step_by_step(space, schedule):
         return jnp.sum(run.outputs * cotangent), run
 
     network = nj.Sequential((3, *space), norm=ours)
-    (gradient, gx), run = jax.grad(loss, argnums=(0, 1), has_aux=True)(network, jnp.asarray(x))
+    compiled = jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))
+    (gradient, gx), run = compiled(network, x)
     near = dict(rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(run.outputs, ty.detach().numpy(), **near)
     np.testing.assert_allclose(gx, tx.grad.numpy(), **near)
@@ -92,7 +93,7 @@ def test_inference_equals_torch_and_has_no_state():
     run = nj.simulate(network, x)
     np.testing.assert_allclose(run.outputs, want, rtol=1e-5, atol=1e-5)
     assert run.state.layers["norm"] is None
-    gradient = jax.grad(lambda net: nj.simulate(net, x).outputs.sum())(network)["norm"]
+    gradient = jax.jit(jax.grad(lambda net: nj.simulate(net, x).outputs.sum()))(network)["norm"]
     assert not gradient.running_var.any() and gradient.bias.any()
     assert network.absorb(run.state)["norm"].running_mean is network["norm"].running_mean
 
@@ -154,7 +155,7 @@ def test_folding_keeps_the_graph():
     folded = fold_batch_norm(network)
     assert set(folded.names) == {"in", "spikes", "back", "out"}
     assert folded.outputs == ("out", "in")
-    x = jax.random.normal(KEY, (7, 2, 3))
+    x = normal(4, 7, 2, 3)
     want = nj.simulate(eqx.nn.inference_mode(network), x).outputs
     got = nj.simulate(folded, x).outputs
     np.testing.assert_allclose(got["out"], want["out"], rtol=1e-5)

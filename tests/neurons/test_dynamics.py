@@ -87,7 +87,7 @@ def test_no_option_gives_nan(case, reset_delay, flag):
         run = nj.simulate(net, inputs, probes=["n.v"])
         return run.outputs.sum() + run["n.v"].sum()
 
-    value, gradients = jax.value_and_grad(loss, argnums=(0, 1))(net, inputs)
+    value, gradients = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))(net, inputs)
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((value, gradients)))
 
 
