@@ -329,7 +329,7 @@ def _lava(golden, directory, name, change=None):
         ("slayer_rf", "imag", 1 / 4096),
         ("slayer_alif", "refractory", 1 / 4096),
         ("slayer_delta_sigma", "grad_th", 1e-2),
-        ("block_cuba_conv", "grad.synapse.weight", 1e-4),
+        ("block_cuba_dense_noshift", "grad.synapse.weight", 1e-4),  # one of few ways to read it
         ("block_misc", "timedecimation4", 1e-2),
         ("lava_lif_5", "u", 1),
         ("lava_lif_refractory_float", "refractory_period_end", 1),
