@@ -28,18 +28,20 @@ from neurojax.chips.dynapcnn.event_driven import (
     EventState as EventState,
     simulate_events as simulate_events,
 )
+from neurojax.chips.dynapcnn.event_records import (
+    events_to_xytp as events_to_xytp,
+    from_records as from_records,
+    load_events as load_events,
+    save_events as save_events,
+    to_records as to_records,
+)
 from neurojax.chips.dynapcnn.events import (
     CAMERA as CAMERA,
     EVENT as EVENT,
     READOUT as READOUT,
     events_to_raster as events_to_raster,
-    events_to_xytp as events_to_xytp,
-    from_records as from_records,
-    load_events as load_events,
     make_events as make_events,
     raster_to_events as raster_to_events,
-    save_events as save_events,
-    to_records as to_records,
     xytp_to_events as xytp_to_events,
 )
 from neurojax.chips.dynapcnn.mapping import map as map

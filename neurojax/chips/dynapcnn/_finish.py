@@ -54,7 +54,7 @@ def _output(plan: Plan, name: str, signal: Signal) -> None:
             "an event has no size; factors go into weights",
             "remove it, and scale the outputs of the run",
         )
-    node = plan.place(signal, last=True)
+    node = plan.place(signal, output=True)
     if signal.pools and signal.size[0] not in plan.chip.poolings:
         plan.notes.append(
             f"{node!r} pools the output over {shape_text(signal.size)} for you; no core does that, "

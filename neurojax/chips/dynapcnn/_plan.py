@@ -48,12 +48,12 @@ class Plan:
         if not isinstance(layer, Block):
             self.made_of[name] = tuple(made_of)
 
-    def place(self, signal: Signal, *, last: bool = False) -> str:
+    def place(self, signal: Signal, *, output: bool = False) -> str:
         """The layer of the mapped network that sends these events, poolings included.
 
         Args:
             signal: The events.
-            last: They are an output: nothing of their pooling is written to the chip.
+            output: They are one: nothing of their pooling is written to the chip.
         """
         node = signal.node
         if node in self.inputs and (signal.camera is not None or self.dvs_input):
@@ -64,7 +64,7 @@ class Plan:
         if name in self.layers:
             return name
         height, width = signal.size
-        if height != width or (height not in self.chip.poolings and not last):
+        if height != width or (height not in self.chip.poolings and not output):
             *most, last = map(str, self.chip.poolings)
             self.problem(
                 ", ".join(signal.pools),

@@ -9,13 +9,11 @@ that all of them are found.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
 from neurojax._layer import Layer
 from neurojax._network import Network
-from neurojax._table import shape_text
 from neurojax.chips._mapped import Problem
 from neurojax.chips.dynapcnn._blocks import (
     Block,
@@ -26,7 +24,9 @@ from neurojax.chips.dynapcnn._blocks import (
 )
 from neurojax.chips.dynapcnn._finish import finish
 from neurojax.chips.dynapcnn._plan import Plan, as_map
-from neurojax.chips.dynapcnn._signal import Signal, composed, summed, trimmed, unscaled
+from neurojax.chips.dynapcnn._read_merges import added, concatenated
+from neurojax.chips.dynapcnn._read_pools import front_end, pooled
+from neurojax.chips.dynapcnn._signal import Signal, unscaled
 from neurojax.chips.dynapcnn.dvs import DVS
 from neurojax.chips.dynapcnn.spec import ChipSpec
 from neurojax.layers import (
@@ -107,9 +107,9 @@ class _Reader:
         if not sources:  # it is fed by a recurrent edge only
             return
         if isinstance(layer, Concat) and len(sources) > 1:
-            signal = self._concatenate(name, layer, sources)
+            signal = concatenated(self.plan, name, layer, sources)
         elif len(sources) > 1 and (isinstance(layer, Add) or not layer.many_inputs):
-            signal = self._add(name, layer, sources)
+            signal = added(self.plan, name, layer, sources)
         else:
             signal = sources[0]  # others only before layers that are refused
         if not isinstance(layer, Add | Concat):
@@ -153,9 +153,9 @@ class _Reader:
         if neuron is not None:
             return self._neurons(name, neuron, signal)
         if isinstance(layer, DVS):
-            return self._front_end(name, layer, signal)
+            return front_end(self.plan, name, layer, signal)
         if isinstance(layer, AvgPool2d | SumPool2d):
-            return self._pool(name, layer, signal)
+            return pooled(self.plan, name, layer, signal)
         self.plan.problems.append(unsupported(name, layer))
         if signal.block is not None and layer.init(self.network.in_shape(name)) is not None:
             # One problem is enough for neurons of another kind.
@@ -229,133 +229,3 @@ class _Reader:
         block.made_of.append(name)
         self.plan.add(name, block, [block.source])
         return Signal(name, block.neuron_shape, unscaled(block.neuron_shape[0]))
-
-    # Poolings and the camera
-
-    def _pool(self, name: str, layer: AvgPool2d | SumPool2d, signal: Signal) -> Signal:
-        if signal.block is not None:
-            self.plan.excuse(signal.block, between(name, "pooling", signal.block))
-        self._check_pool(name, layer)
-        height, width = layer.kernel_size
-        if isinstance(layer, AvgPool2d):
-            signal = signal.scaled(1 / (height * width))
-        shape = as_map(self.network.out_shape(name))
-        if signal.node in self.plan.inputs:
-            return self._front_end(name, DVS(pool=(height, width)), signal)
-        return dataclasses.replace(
-            signal,
-            shape=shape,
-            pools=(*signal.pools, name),
-            size=(signal.size[0] * height, signal.size[1] * width),
-        )
-
-    def _check_pool(self, name: str, pool: AvgPool2d | SumPool2d) -> None:
-        if pool.stride != pool.kernel_size:
-            self.plan.problem(
-                name,
-                f"a window of {shape_text(pool.kernel_size)} with stride {shape_text(pool.stride)}",
-                "pooling windows don't overlap",
-                "use a stride equal to the size",
-            )
-        if any(pads != (0, 0) for pads in pool.padding):
-            self.plan.problem(
-                name,
-                f"padding {shape_text([before for before, _ in pool.padding])}",
-                "pooling has no padding",
-                "pad in the convolution before it",
-            )
-
-    def _front_end(self, name: str, layer: DVS, signal: Signal) -> Signal:
-        """The camera's block, or a pooling that becomes a part of it."""
-        shape = self.network.out_shape(name)
-        if signal.node not in self.plan.inputs or signal.block is not None:
-            self.plan.problem(
-                name,
-                "a DVS block behind other layers",
-                "the camera's block is the first thing on the chip",
-                "put it directly behind the input",
-            )
-            return dataclasses.replace(signal, shape=as_map(shape), rescale=unscaled(shape[0]))
-        layer = trimmed(layer, self.network.in_shape(name))
-        camera = layer if signal.camera is None else composed(signal.camera, layer)
-        if camera is None:
-            self.plan.problem(
-                name,
-                f"it comes after what '{signal.parts[-1]}' does",
-                "the camera's block merges polarities, pools, crops, flips and swaps in this order",
-                "bring the steps into this order",
-            )
-            camera = layer
-        return dataclasses.replace(
-            signal,
-            shape=as_map(shape),
-            rescale=signal.rescale[: shape[0]],  # both polarities have the same factor
-            camera=camera,
-            parts=(*signal.parts, name),
-        )
-
-    # Merges
-
-    def _add(self, name: str, layer: Layer, signals: Sequence[Signal]) -> Signal:
-        closed = self._closed(name, "the sum", signals)
-        if closed is not None:
-            return closed
-        shapes = {signal.shape for signal in signals}
-        if len(shapes) > 1:
-            self.plan.problem(
-                name,
-                f"a sum of maps of {' and '.join(sorted(map(shape_text, shapes)))}",
-                "a core has one input map, in which its sources add up",
-                "make the maps equal before they are flattened",
-            )
-            return signals[0]
-        merge = name if isinstance(layer, Add) else self.plan.free(f"{name}.sum")
-        merged = self.plan.merge(merge, Add(), signals)
-        signals = [signal.without_scales() for signal in signals]
-        return dataclasses.replace(merged, rescale=summed([signal.rescale for signal in signals]))
-
-    def _concatenate(self, name: str, layer: Concat, signals: Sequence[Signal]) -> Signal:
-        closed = self._closed(name, "the concatenation", signals)
-        if closed is not None:
-            return closed
-        axis = layer.axis % len(self.network.out_shape(name))
-        sizes = {signal.shape[1:] for signal in signals}
-        if axis or len(sizes) > 1:
-            found = (
-                f"it concatenates along axis {axis}"
-                if axis
-                else f"it concatenates maps of {' and '.join(sorted(map(shape_text, sizes)))}"
-            )
-            self.plan.problem(
-                name,
-                found,
-                "features of maps of equal size come side by side, by a shift of the feature",
-                "concatenate along the features, before a Flatten",
-            )
-            return dataclasses.replace(
-                signals[0],
-                shape=as_map(self.network.out_shape(name)),
-                rescale=unscaled(self.network.out_shape(name)[0]),
-            )
-        merged = self.plan.merge(name, Concat(), signals)
-        signals = [signal.without_scales() for signal in signals]
-        rescale = tuple(some for signal in signals for some in signal.rescale)
-        return dataclasses.replace(
-            merged, shape=(len(rescale), *signals[0].shape[1:]), rescale=rescale
-        )
-
-    def _closed(self, name: str, what: str, signals: Sequence[Signal]) -> Signal | None:
-        """A problem if what weights give is merged before it gets to neurons."""
-        blocks = [signal.block for signal in signals if signal.block is not None]
-        if not blocks:
-            return None
-        names = ", ".join(f"'{block.weights_name}'" for block in blocks)
-        self.plan.problem(
-            name,
-            f"{what} of what weights give ({names}), before it gets to neurons",
-            "a core has one convolution in front of its neurons",
-            "put neurons behind each of the weights, or concatenate what goes into the weights",
-        )
-        for block in blocks:
-            block.excused = True
-        return next(signal for signal in signals if signal.block is not None)

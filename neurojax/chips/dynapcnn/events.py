@@ -13,22 +13,16 @@ those times down, counts from the first event on and divides in floating point, 
 dt = 1/3 ms come back in another bin and leading empty steps are lost; options do as it does.
 
 References:
-    sinabs 3.1.3, `ChipFactory.raster_to_events`, `xytp_to_events`, `events_to_raster` and
-    `backend.dynapcnn.io.events_to_xytp`.
+    sinabs 3.1.3, `ChipFactory.raster_to_events`, `xytp_to_events` and `events_to_raster`.
 """
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import ArrayLike, Float, Num
 
-from neurojax._files import written_whole
 from neurojax.encode import Events
 from neurojax.encode._spike_list import check_raster
 from neurojax.encode._time_grid import LARGEST_RASTER, microseconds, step_edges
@@ -37,9 +31,6 @@ EVENT = np.dtype(
     [("x", np.int32), ("y", np.int32), ("t", np.int64), ("feature", np.int32), ("layer", np.int32)]
 )
 """An event of a stream."""
-
-XYTP = np.dtype([("x", np.uint16), ("y", np.uint16), ("t", np.uint64), ("channel", np.uint16)])
-"""An event as `events_to_xytp` returns it: without the layer, unsigned."""
 
 READOUT = 12
 """Layer of the events that the readout block sends."""
@@ -280,76 +271,6 @@ def _bins(t: np.ndarray, dt: float, bins: str) -> np.ndarray:
     tick = microseconds(dt)
     # Step k holds the whole t with k tick <= t < (k + 1) tick.
     return t * tick.denominator // tick.numerator
-
-
-def events_to_xytp(stream: np.ndarray, layer: int) -> np.ndarray:
-    """The events of one layer, with columns x, y, t and channel (`XYTP`).
-
-    Args:
-        stream: Events.
-        layer: The layer.
-    """
-    chosen = stream[stream["layer"] == layer]
-    found = np.empty(len(chosen), XYTP)
-    for name in ("x", "y", "t"):
-        found[name] = chosen[name]
-    found["channel"] = chosen["feature"]
-    return found
-
-
-def to_records(stream: np.ndarray, make: Callable[[], Any]) -> list[Any]:
-    """The events as objects of the vendor's library.
-
-    Args:
-        stream: Events.
-        make: Makes an object whose attributes layer, feature, x, y and timestamp are set, as
-            `samna.speck2f.event.Spike` does.
-    """
-    records = []
-    names = ("x", "y", "timestamp", "feature", "layer")
-    for event in stream.tolist():
-        record = make()
-        for name, value in zip(names, event, strict=True):
-            setattr(record, name, value)
-        records.append(record)
-    return records
-
-
-def from_records(records: Iterable[Any]) -> np.ndarray:
-    """The stream that objects of the vendor's library say, in their order.
-
-    Args:
-        records: Objects with attributes layer, feature, x, y and timestamp (microseconds).
-    """
-    names = ("x", "y", "timestamp", "feature", "layer")
-    rows = [tuple(int(getattr(record, name)) for name in names) for record in records]
-    return np.array(rows, EVENT)
-
-
-def save_events(path: str | os.PathLike[str], stream: np.ndarray) -> None:
-    """Write a stream as NumPy's .npy; an older file is replaced only when all is written.
-
-    Args:
-        path: The file.
-        stream: Events.
-    """
-    with written_whole(path) as part, part.open("wb") as file:
-        np.save(file, np.asarray(stream, EVENT), allow_pickle=False)
-
-
-def load_events(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read what `save_events` wrote.
-
-    Raises:
-        ValueError: The file holds something else.
-    """
-    stream = np.load(Path(path), allow_pickle=False)
-    if not isinstance(stream, np.ndarray) or stream.dtype != EVENT or stream.ndim != 1:
-        raise ValueError(
-            f"{path}: not a list of events with columns {', '.join(EVENT.names or ())}; write it "
-            "with save_events"
-        )
-    return stream
 
 
 def _check_delay(name: str, delay: float) -> None:
