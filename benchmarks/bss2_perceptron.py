@@ -5,7 +5,7 @@ convolution 10 x 10 with stride 5 to 20 channels, 500-128-10, converting ReLUs, 
 of 1000, Adam with a learning rate of 1.0, 20 epochs. Two recipes:
 
 * that of the example: the rate falls by 1 % an epoch, outputs are taken as they are for scores.
-* `annealed`: the rate falls by 10 % an epoch, and scores are outputs divided by 8. Undivided, a
+* `annealed`: the rate falls by 10 % an epoch, and scores are outputs divided by 4. Undivided, a
   margin of a few steps between outputs is as good as certain for the loss, and no more than noise.
 
 References:
@@ -41,7 +41,7 @@ class Recipe(NamedTuple):
     temperature: float  # steps of an output that are a score of 1
 
 
-RECIPES = {"example": Recipe(0.99, 1.0), "annealed": Recipe(0.9, 8.0)}
+RECIPES = {"example": Recipe(0.99, 1.0), "annealed": Recipe(0.9, 4.0)}
 
 
 def network(mock: hagen.MockParameter, key: jax.Array) -> nj.Network:
