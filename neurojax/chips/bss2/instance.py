@@ -38,6 +38,9 @@ OFFSETS = {
 }
 """Fields of neurons that get an offset, and the magnitude that says how large."""
 
+DRAWN = (*FACTORS, *OFFSETS, "refractory_time", "cadc_offset", "cadc_gain")
+"""What is drawn for each neuron, in this order."""
+
 
 class SynapseInstance(eqx.Module):
     """The synapses of a layer on one chip, as factors; None is no mismatch.
@@ -168,39 +171,37 @@ def _draw_neurons(
     key: PRNGKeyArray, layer: AbstractCircuit, shape: tuple[int, ...], sizes: Magnitudes
 ) -> NeuronInstance:
     fields = {field.name for field in dataclasses.fields(layer)}
+    if isinstance(layer, EventPropLIF):
+        fields.discard("c_mem")  # its gradient knows none
+    # One draw for all, with a row for each effect, is compiled faster than many.
+    normal = jax.random.normal(key, (len(DRAWN), *shape))
+
+    def deviate(name: str, magnitude: str, wanted: bool = True) -> Array | None:
+        size = size_of(getattr(sizes, magnitude))
+        return None if size is None or not wanted else size * normal[DRAWN.index(name)]
+
     factors, offsets = {}, {}
     for name, magnitude in FACTORS.items():
-        deviate = _deviate(key, name, getattr(sizes, magnitude), shape)
-        if name in fields and deviate is not None:
-            factors[name] = jnp.exp(deviate)
-    if isinstance(layer, EventPropLIF):
-        factors.pop("c_mem", None)  # its gradient knows none
+        drawn = deviate(name, magnitude, name in fields)
+        if drawn is not None:
+            factors[name] = jnp.exp(drawn)
+    drawn = deviate("refractory_time", "refractory_time", "refractory_time" in fields)
+    if drawn is not None:
+        factors["refractory_time"] = jnp.maximum(1 + drawn, 0.0)
     for name, magnitude in OFFSETS.items():
-        deviate = _deviate(key, name, getattr(sizes, magnitude), shape)
-        if name in fields and deviate is not None:
-            offsets[name] = deviate
-    if "refractory_time" in fields:
-        factor = _factor(key, "refractory_time", sizes.refractory_time, shape)
-        factors |= {} if factor is None else {"refractory_time": factor}
-    return NeuronInstance(
-        factors,
-        offsets,
-        _deviate(key, "cadc_offset", sizes.cadc_offset, shape),
-        _deviate(key, "cadc_gain", sizes.cadc_gain, shape),
-    )
+        drawn = deviate(name, magnitude, name in fields)
+        if drawn is not None:
+            offsets[name] = drawn
+    channels = deviate("cadc_offset", "cadc_offset"), deviate("cadc_gain", "cadc_gain")
+    return NeuronInstance(factors, offsets, *channels)
 
 
 def _factor(key: PRNGKeyArray, name: str, size: Any, shape: tuple[int, ...]) -> Array | None:
-    deviate = _deviate(key, name, size, shape)
-    return None if deviate is None else jnp.maximum(1 + deviate, 0.0)
-
-
-def _deviate(key: PRNGKeyArray, name: str, size: Any, shape: tuple[int, ...]) -> Array | None:
-    """Normal deviates of an effect; None if it is off."""
     size = size_of(size)
     if size is None:
         return None
-    return size * jax.random.normal(jax.random.fold_in(key, zlib.crc32(name.encode())), shape)
+    own = jax.random.fold_in(key, zlib.crc32(name.encode()))
+    return jnp.maximum(1 + size * jax.random.normal(own, shape), 0.0)
 
 
 def _neuron_shape(network: Network, name: str) -> tuple[int, ...]:

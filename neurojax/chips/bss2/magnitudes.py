@@ -20,7 +20,6 @@ import equinox as eqx
 from neurojax._layer import Constant, parameter
 from neurojax._table import text_table
 from neurojax.chips.bss2._off import is_off
-from neurojax.chips.bss2.transport import CLOCK
 from neurojax.neurons._neuron import Parameter
 
 
@@ -120,7 +119,6 @@ class Magnitudes(eqx.Module):
     latency: Parameter = _effect(
         0.0, LIMIT, "s", "from a source to its synapses", "none found; below a time step"
     )
-    clock: float = _static(CLOCK, LIMIT, "s", "grid of event times", "haldls: 125 MHz")
     largest_current: Parameter | None = _effect(
         20.0,
         LIMIT,
@@ -154,8 +152,7 @@ class Magnitudes(eqx.Module):
     def off(cls) -> Magnitudes:
         """No effect at all: the chip of the equations, with weights of six bits."""
         gone = {n: 0.0 if e.kind != LIMIT else None for n, e in effects().items()}
-        kept = {"clock": CLOCK, "latency": 0.0}
-        return cls(**(gone | kept))
+        return cls(**(gone | {"latency": 0.0}))
 
     @classmethod
     def mismatch(cls) -> Magnitudes:

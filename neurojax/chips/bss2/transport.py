@@ -14,9 +14,6 @@ from neurojax._layer import Constant, Layer, Shape, State
 from neurojax.chips.bss2._off import is_off
 from neurojax.neurons._neuron import Parameter, number, option
 
-CLOCK = 8e-9
-"""Seconds: events have times on this grid, a cycle of the chip's clock."""
-
 TAIL = 4.0
 """Standard deviations of the jitter that are kept apart from one another; what is later comes with
 the latest."""
@@ -32,13 +29,14 @@ class Transport(Layer):
     """Passes events on, some late and some not at all.
 
     A time step is longer than most delays, so what counts is how often an event falls into another
-    step. Within its step an event has a time that is unknown: uniform, drawn anew for each. To this
-    `latency` and a normal deviate of width `jitter` are added, the sum is cut to the clock's grid,
-    and the step that it lies in is when the event arrives. No event arrives before the step in
-    which it was sent: without a latency a negative deviate may leave it in its step, not move it
-    to the one before. So with jitter s and a step dt >> s about s / (dt sqrt(2 pi)) of the events
-    come one step late: 4 % for 0.1 us in steps of 1 us. With `latency=dt` events move both ways,
-    around a delay of one step.
+    step. Within its step an event has a time that is unknown: uniform, anew for each. To this
+    `latency` and a normal deviate of width `jitter` are added, and the step that the sum lies in is
+    when the event arrives. (The chip's clock then cuts times to 8 ns. As long as steps are whole
+    cycles of it, that changes no step.) No event arrives before the step in which it was sent:
+    without a latency a negative deviate may leave it in its step, not move it to the one before. So
+    with jitter s and a step dt >> s about s / (dt sqrt(2 pi)) of the events come one step late: 4 %
+    for 0.1 us in steps of 1 us. With `latency=dt` events move both ways, around a delay of one
+    step.
 
     Several events of one source in one step share what happens to them.
 
@@ -47,7 +45,6 @@ class Transport(Layer):
         latency: Seconds that every event takes.
         loss: Probability of an event to be lost.
         dt: Duration of a time step in seconds.
-        clock: Grid of event times in seconds.
         longest: Steps that an event can be late. Default: as many as `latency` and four times
             `jitter` take; needed if `jitter` is an array.
 
@@ -64,7 +61,6 @@ class Transport(Layer):
     latency: Parameter = number(0.0)
     loss: Parameter = number(0.0)
     dt: Parameter = number(1e-6)
-    clock: float = option(CLOCK)
     longest: int | None = option(None)
 
     def __check_init__(self) -> None:
@@ -72,10 +68,8 @@ class Transport(Layer):
             value = getattr(self, name)
             if isinstance(value, Constant) and not 0 <= value <= high:
                 raise ValueError(f"Transport: {name} is {value:g}; it must be within 0..{high:g}")
-        for name in ("dt", "clock"):
-            value = getattr(self, name)
-            if not eqx.is_array(value) and not 0 < value < math.inf:
-                raise ValueError(f"Transport: {name} is {value!r}; it must be a number > 0")
+        if not eqx.is_array(self.dt) and not 0 < self.dt < math.inf:
+            raise ValueError(f"Transport: dt is {self.dt!r}; it must be seconds > 0")
         known = all(not eqx.is_array(v) for v in (self.jitter, self.latency, self.dt))
         if self.longest is None and not known:
             raise ValueError(
@@ -116,23 +110,26 @@ class Transport(Layer):
             x = jnp.where(lost, jnp.zeros((), x.dtype), x)
         if not self.delays:
             return state, x
-        late = self._late(for_delay, x)
+        chance = jax.random.uniform(for_delay, x.shape, x.dtype)
+        late = sum((chance >= self._before(k)).astype(jnp.int32) for k in range(1, self.slots + 1))
         slot = jnp.arange(self.slots + 1).reshape(-1, *(1,) * x.ndim)
         arriving = jnp.where(late == slot, x, jnp.zeros((), x.dtype))
         arriving = arriving.at[:-1].add(state.pending)
         return TransportState(arriving[1:]), arriving[0]
 
-    def _late(self, key: PRNGKeyArray, x: Array) -> Array:
-        """Whole steps that each event is late."""
-        place, deviate = jax.random.split(key)
-        cycles = self.dt / self.clock
-        time = jax.random.uniform(place, x.shape, x.dtype) * cycles + self.latency / self.clock
-        if not is_off(self.jitter):
-            width = self.jitter / self.clock
-            time = time + width * jax.random.normal(deviate, x.shape, x.dtype)
-        # The grid's points are those of the clock, not of the steps, if cycles is no whole number.
-        steps = jnp.floor(jnp.floor(time) / cycles)
-        return jnp.clip(steps, 0, self.slots).astype(jnp.int32)
+    def _before(self, steps: int) -> Array:
+        """Probability of an event to be less than so many steps late."""
+        left = steps - self.latency / self.dt
+        if is_off(self.jitter):
+            return jnp.clip(left, 0.0, 1.0)
+        width = self.jitter / self.dt
+        # The mean of the normal distribution's P(N < (left - u) / width) over u in 0..1.
+        return width * (_integral(left / width) - _integral((left - 1) / width))
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return tuple(in_shape)
+
+
+def _integral(x: Any) -> Array:
+    """Integral of the normal distribution function from -infinity to x."""
+    return x * jax.scipy.stats.norm.cdf(x) + jax.scipy.stats.norm.pdf(x)

@@ -154,7 +154,6 @@ def _synapse(layer: Synapse, own: SynapseInstance, sizes: Magnitudes, dt: float)
             latency=sizes.latency,
             loss=sizes.loss,
             dt=dt,
-            clock=sizes.clock,
             longest=None if known else Transport(latency=sizes.latency, dt=dt).slots,
         )
     return dataclasses.replace(layer, strength=own.strength, drift=sizes.drift, transport=transport)

@@ -123,7 +123,7 @@ def test_one_key_is_one_chip(chips):
     assert list(offsets) == ["threshold"]
     expected = one.neurons["hidden.neuron"].offsets["threshold"]
     np.testing.assert_array_equal(offsets["threshold"], expected)
-    assert len(jax.tree.leaves(alone)) == 2  # of two populations
+    assert len(jax.tree.leaves(alone)) == 1
 
 
 def test_off_is_ideal_bit_for_bit():
