@@ -23,6 +23,7 @@ from neurojax.chips.bss2.adex import AELIF
 from neurojax.chips.bss2.eventprop import EventPropLIF
 from neurojax.chips.bss2.events._circuit import Circuit
 from neurojax.chips.bss2.events._population import Population
+from neurojax.chips.bss2.synapse import Synapse
 from neurojax.layers import (
     AvgPool1d,
     AvgPool2d,
@@ -85,7 +86,7 @@ def check(network: Network) -> None:
                 "bss2.EventPropLIF nor linear synapses without memory; map the network with "
                 "bss2.map first, or leave the layer out"
             )
-        elif _remembers(layer, network.in_shape(name)):
+        elif _remembers(layer):
             problems.append(
                 f"layer '{name}': what it gives depends on earlier steps (late or lost events); "
                 "leave that out, or use nj.simulate"
@@ -105,16 +106,13 @@ def check(network: Network) -> None:
 
 
 def is_linear(layer: Layer) -> bool:
-    """Whether a layer is a matrix: synapses of the package, or a layer of the chip around them."""
-    inner = getattr(layer, "synapse", None)
-    return isinstance(layer, LINEAR) or (isinstance(inner, Layer) and is_linear(inner))
+    """Whether a layer is a matrix: synapses of the package, or of the chip."""
+    return is_linear(layer.synapse) if isinstance(layer, Synapse) else isinstance(layer, LINEAR)
 
 
-def _remembers(layer: Layer, in_shape: Any) -> bool:
-    """Whether a layer has a state, or draws in every step."""
-    inner = in_shape if not isinstance(layer, Recurrent) else None
-    late = getattr(layer, "transport", None) is not None
-    return late or (inner is not None and bool(jax.tree.leaves(layer.init(inner))))
+def _remembers(layer: Layer) -> bool:
+    """Whether synapses of the chip deliver some events late or never."""
+    return isinstance(layer, Synapse) and layer.transport is not None
 
 
 def _neuron(layer: Layer) -> AbstractCircuit | None:

@@ -14,6 +14,7 @@ from neurojax.chips.bss2 import events
 from tests.chips.bss2.events import oracle
 from tests.conformance._result import QUICK
 
+IDENTITY = nj.Linear.from_weights(jnp.eye(2))
 INPUTS, HIDDEN, OUT, T_MAX, ROOM = 4, 5, 3, 40e-6, 60
 
 
@@ -290,6 +291,27 @@ def test_batches_and_chips_are_axes():
         np.testing.assert_array_equal(found.outputs.index[k], one.outputs.index)
 
 
+def test_synapses_of_the_chip_and_of_eventprop_are_weights():
+    """Rounded to six bits, and handing on two numbers: the same spikes as the weights they have."""
+    plain = nj.Linear.from_weights(jnp.array([[3.0, -1.0], [0.5, 2.0]]))
+    rounded = bss2.Synapse(nj.Linear.from_weights(plain.weight + 0.04), scale=10.0)
+    pair = bss2.EventPropLinear.from_weights(plain.weight)
+    options = {"tau_mem": 10e-6, "tau_syn": 5e-6, "threshold": 0.3}
+    train = events.spikes([1e-6, 2e-6, 4e-6], [0, 1, 1])
+    runs = [
+        events.simulate(nj.Sequential((2,), s=s, n=n), train, t_max=30e-6, max_events=40)
+        for s, n in (
+            (plain, bss2.LIF(**options)),
+            (rounded, bss2.LIF(**options)),
+            (pair, bss2.EventPropLIF(**options)),
+        )
+    ]
+    assert int(runs[0].outputs.count) > 4
+    for run in runs[1:]:
+        np.testing.assert_allclose(run.outputs.time, runs[0].outputs.time, rtol=1e-6)
+        np.testing.assert_array_equal(run.outputs.index, runs[0].outputs.index)
+
+
 def test_a_neuron_without_leak_integrates():
     """The current is all that a spike gives: weight tau_syn / c_mem (1 - exp(-t / tau_syn))."""
     net = nj.Sequential(
@@ -309,6 +331,8 @@ def test_a_neuron_without_leak_integrates():
         ({"n": bss2.LIF(), "r": bss2.LI()}, "'r': .*closed form"),
         ({"n": bss2.LIF(), "s": nj.Linear(2, 2, key=jax.random.key(0))}, "output 's'"),
         ({"n": nj.LIF(tau=10.0)}, "bss2.map"),
+        ({"n": nj.Recurrent(nj.LIF(tau=10.0), IDENTITY)}, "bss2.map"),
+        ({"s": bss2.Synapse(IDENTITY, transport=bss2.Transport()), "n": bss2.LIF()}, "late"),
     ],
 )
 def test_what_has_no_events_is_refused(layers, words):
