@@ -215,9 +215,10 @@ def test_gradients_are_those_of_the_network_in_steps():
     rng = np.random.default_rng(2)
     w = rng.integers(-60, 120, (3, 2, 3, 3)).astype(np.float32)
     w[0, 0, 0, 0] = 127
+    b = np.array([5, -9, 0], np.float32)
     net = nj.Sequential(
         (2, 6, 6),
-        conv=Conv2d.from_weights(w / 4),
+        conv=Conv2d.from_weights(w / 4, b / 4),
         spikes=IAF(threshold=jnp.float32(50.0), v_min=-10.0, surrogate=Sigmoid(alpha=0.3)),
     )
     mapped = map_network(net)
@@ -234,22 +235,11 @@ def test_gradients_are_those_of_the_network_in_steps():
     np.testing.assert_allclose(
         steps["spikes"].weight * 4, real["conv"].weight, rtol=1e-4, atol=1e-7
     )
+    np.testing.assert_allclose(steps["spikes"].bias * 4, real["conv"].bias, rtol=1e-4, atol=1e-7)
+    assert np.all(real["conv"].bias != 0)
     np.testing.assert_allclose(
         steps["spikes"].threshold * 4, real["spikes"].threshold, rtol=1e-4, atol=1e-7
     )
-
-
-def test_gradients_reach_every_parameter_of_a_mapped_network():
-    mapped = map_network(small_net())
-    x = spikes_in()
-
-    @eqx.filter_jit
-    @eqx.filter_grad
-    def gradient(mapped):
-        return (nj.simulate(mapped.network, x).outputs.sum((0, 1)) * jnp.arange(5)).sum()
-
-    for leaf in jax.tree.leaves(gradient(mapped)):
-        assert np.all(np.isfinite(leaf)) and np.any(leaf != 0)
 
 
 def patterns(seed, count):
@@ -320,8 +310,8 @@ def test_schedules_pieces_and_chips_side_by_side():
     x = spikes_in()
     whole = nj.simulate(network, x, schedule="step")
     np.testing.assert_array_equal(nj.simulate(network, x, schedule="layer").outputs, whole.outputs)
-    first = nj.simulate(network, x[:3])
-    second = nj.simulate(network, x[3:], state=first.state)
+    first = nj.simulate(network, x[:4])
+    second = nj.simulate(network, x[4:], state=first.state)
     np.testing.assert_array_equal(np.concatenate([first.outputs, second.outputs]), whole.outputs)
     shifts = jnp.array([0.0, 3.0])
     chips = eqx.filter_vmap(
