@@ -18,11 +18,11 @@ from rich.console import Console
 import neurojax as nj
 from neurojax._table import text_table
 from neurojax.chips import MappedNetwork
-from neurojax.demo import _camera, _digits, _figures, _report
+from neurojax.demo import _analog, _camera, _digits, _figures, _report
 from neurojax.demo._chips import CHIPS, Chip
-from neurojax.demo._report import OnChip, Row
+from neurojax.demo._report import TUNED, OnChip, Row
 
-TUNED = "fine-tuned"
+ANALOG = "bss2"
 TASKS = {"pixels": _digits, "camera": _camera}
 
 console = Console(highlight=False)
@@ -66,6 +66,12 @@ def main(arguments: list[str] | None = None) -> None:
     pictures = _figures.of_training(folder, fit.history)
     chips = []
     for name in options.chips:
+        if name == ANALOG:
+            long = _analog.Options(options.epochs, options.tune_epochs)
+            found, page = _analog.run(folder, console, (task.train, task.test), long, tune_key)
+            rows += found
+            chips.append(page)
+            continue
         chip = CHIPS[name]
         mapped, tuned, history = _on_chip(chip, fit.network, task)
         late = chip.late(mapped)
@@ -86,10 +92,11 @@ def main(arguments: list[str] | None = None) -> None:
     console.print("[bold]Compare[/bold] on the test set")
     header, cells = _report.comparison(rows)
     console.print(text_table(header, cells, right=header[1:]), soft_wrap=True)
-    shown = [row for row in rows if row is rows[0] or row.name.endswith(TUNED)]
+    alike = [row for row in rows if row.spikes.keys() == rows[0].spikes.keys()]
+    shown = [row for row in alike if row is rows[0] or row.name.endswith(TUNED)]
     pictures += _figures.of_spikes(folder, {row.name: row.spikes for row in shown})
-    page = _report.write(folder, rows, network=str(fit.network), pictures=pictures, chips=chips)
-    console.print(f"\n{time.perf_counter() - start:.0f} s; open [bold]{page}[/bold]")
+    file = _report.write(folder, rows, network=str(fit.network), pictures=pictures, chips=chips)
+    console.print(f"\n{time.perf_counter() - start:.0f} s; open [bold]{file}[/bold]")
 
 
 def _on_chip(
@@ -175,7 +182,11 @@ def _parser() -> argparse.ArgumentParser:
         "camera that moves over the digit, as in N-MNIST",
     )
     parser.add_argument(
-        "--chips", nargs="+", choices=CHIPS, default=list(CHIPS), help="chips to map onto"
+        "--chips",
+        nargs="+",
+        choices=[*CHIPS, ANALOG],
+        default=[*CHIPS, ANALOG],
+        help="chips to map onto; bss2 has a network of its own, which sees pixels in either task",
     )
     parser.add_argument("--epochs", type=int, default=20, help="epochs of training")
     parser.add_argument("--tune-epochs", type=int, default=6, help="epochs of fine-tuning")

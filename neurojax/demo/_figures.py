@@ -25,7 +25,7 @@ class Picture(NamedTuple):
 def of_training(folder: Path, history: nj.train.History) -> list[Picture]:
     """How the network was trained."""
     return [
-        _save(
+        save(
             folder,
             nj.plot.training_curves(history),
             "training.png",
@@ -38,7 +38,7 @@ def of_training(folder: Path, history: nj.train.History) -> list[Picture]:
 def of_spikes(folder: Path, counts: dict[str, dict[str, float]]) -> list[Picture]:
     """How often the layers of each network spike."""
     return [
-        _save(
+        save(
             folder,
             nj.plot.spike_counts(counts),
             "spikes.png",
@@ -64,7 +64,7 @@ def of_chip(
     first, second = (int(n) for n in jnp.argsort(-run[last].sum((0, 1)))[:2])
     shown = sorted({first, second})
     pictures = [
-        _save(
+        save(
             folder,
             nj.plot.training_curves(history),
             f"{name}-fine-tuning.png",
@@ -74,7 +74,7 @@ def of_chip(
     ]
     if isinstance(mapped.chip, dynapcnn.ChipSpec):
         pictures.append(
-            _save(
+            save(
                 folder,
                 nj.plot.placement(mapped, title=mapped.chip.name),
                 f"{name}-placement.png",
@@ -85,14 +85,14 @@ def of_chip(
         )
     return [
         *pictures,
-        _save(
+        save(
             folder,
             nj.plot.raster({"input": sample, **{layer: run[layer] for layer in _digits.NEURONS}}),
             f"{name}-raster.png",
             f"Spikes of one digit (a {label}, read as a {first})",
             "Every mark is a spike, simulated as the chip computes.",
         ),
-        _save(
+        save(
             folder,
             nj.plot.traces(
                 run[f"{last}.v"],
@@ -118,6 +118,7 @@ def _threshold(layer: Any) -> float:
     return layer.integers().threshold
 
 
-def _save(folder: Path, axes: Any, name: str, title: str, text: str) -> Picture:
+def save(folder: Path, axes: Any, name: str, title: str, text: str) -> Picture:
+    """Writes a figure into the folder of the report."""
     axes.figure.savefig(folder / name)
     return Picture(name, title, text)

@@ -22,6 +22,9 @@ pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .8rem; l
 """
 
 
+TUNED = "fine-tuned"
+
+
 class Row(NamedTuple):
     """One network in the comparison."""
 
@@ -78,7 +81,8 @@ def write(
 <style>{STYLE}</style></head><body>
 <h1>Handwritten digits on {names}</h1>
 <p class="quiet">One spiking network, trained in real numbers, mapped onto each chip, simulated
-exactly as the chip computes, and fine-tuned through that simulation.</p>
+as the chip computes, and fine-tuned through that simulation. BrainScaleS-2, where it has no
+place, has a smaller one of its own.</p>
 <table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>
 {_figures(pictures)}
 {"".join(map(_chip, chips))}
