@@ -168,7 +168,8 @@ class Analog(Layer):
         readout = self.readout
         if readout is not None:
             # The converter goes by seconds, a prepared neuron by steps.
-            period = readout.period / float(self.neuron.dt) if self._samples else None
+            period = readout.period
+            period = period / float(self.neuron.dt) if period and self._samples else None
             readout = dataclasses.replace(readout, period=period)
         gain, neuron = neuron.gain, dataclasses.replace(neuron, gain=1.0)
         return dataclasses.replace(
@@ -190,11 +191,11 @@ class Analog(Layer):
     ) -> tuple[State, Array]:
         if self.needs_key and key is None:
             raise ValueError("Analog: its noise is drawn from a key; pass key=")
-        keys = [None] * 3 if key is None else jax.random.split(key, 3)
+        on_drive, on_threshold, for_readout = self._draws(key, state.v.shape)
         told = dict(measured)
         read = told.pop(OUTPUT, None) if self.readout is not None else None
-        neuron = self._with_noise(state.v.shape, keys[1])
-        before = state._replace(i=self._drive(state, keys[0]))
+        neuron = self._with_noise(on_threshold)
+        before = state._replace(i=self._drive(state, on_drive))
         after, y = neuron.step_measured(before, x, told) if told else neuron.step(before, x)
         if "i" not in told:
             after = after._replace(i=neuron.current(state.i, x))
@@ -205,13 +206,24 @@ class Analog(Layer):
         if self.readout is None:
             return after, y
         if not self._samples:
-            y = self.readout.read(y, key=keys[2])
+            y = self.readout.read(y, key=for_readout)
             return after, y if read is None else inject(y, read)
-        sampled = self.readout.hold(state.sampled, y, dt=neuron.dt, key=keys[2])
+        sampled = self.readout.hold(state.sampled, y, dt=neuron.dt, key=for_readout)
         y = sampled.value if read is None else inject(sampled.value, read)
         return AnalogState(after.v, after.i, sampled), y
 
-    def _drive(self, state: State, key: PRNGKeyArray | None) -> Array:
+    def _draws(self, key: PRNGKeyArray | None, shape: Shape) -> tuple[Any, Any, Any]:
+        """Normal deviates for current and threshold, and a key for the read-out."""
+        if key is None or not self.needs_key:
+            return None, None, None
+        rows = [not is_off(self.noise), not is_off(self.threshold_noise)]
+        normal = iter(jax.random.normal(key, (sum(rows), *shape)))
+        on_drive, on_threshold = (next(normal) if row else None for row in rows)
+        if self.readout is None or not self.readout.needs_key:
+            return on_drive, on_threshold, None
+        return on_drive, on_threshold, jax.random.fold_in(key, 1)
+
+    def _drive(self, state: State, normal: Array | None) -> Array:
         """The current that the membrane gets in this step."""
         i = state.i
         if self.largest_current is not None:
@@ -220,9 +232,8 @@ class Analog(Layer):
             i = i * headroom(state.v, i, rest=self._rest, linear=self.linear, limit=self.limit)
         if eqx.is_array(self.gain) or self.gain != 1:
             i = self.gain * i
-        if not is_off(self.noise):
-            assert key is not None
-            i = i + self._kick * jax.random.normal(key, i.shape, i.dtype)
+        if normal is not None:
+            i = i + self._kick * normal.astype(i.dtype)
         return i
 
     @property
@@ -232,21 +243,22 @@ class Analog(Layer):
         rate = 1 / neuron.tau_mem
         kept = getattr(neuron, "leaky", hasattr(neuron, "leak"))
         variance = rate * (2 - rate) if kept else 2 * rate
-        return self.noise * jnp.sqrt(variance) * neuron.c_mem
+        noise: Any = self.noise
+        return noise * jnp.sqrt(variance) * neuron.c_mem
 
     @property
     def _rest(self) -> Any:
         neuron: Any = self.neuron
         return neuron.leak if hasattr(neuron, "leak") else neuron.reset
 
-    def _with_noise(self, shape: Shape, key: PRNGKeyArray | None) -> Any:
+    def _with_noise(self, normal: Array | None) -> Any:
         """The neuron as it is in this step."""
         neuron: Any = self.neuron
-        if is_off(self.threshold_noise):
+        if normal is None:
             return neuron
-        assert key is not None
         # Not by `replace`, which would make constants of plain floats again.
-        moved = neuron.threshold + self.threshold_noise * jax.random.normal(key, shape)
+        width: Any = self.threshold_noise
+        moved = neuron.threshold + width * normal
         return eqx.tree_at(lambda n: n.threshold, neuron, moved)
 
     @property

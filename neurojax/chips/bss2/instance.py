@@ -7,6 +7,7 @@ program: `jax.vmap` over keys.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import zlib
 from collections.abc import Iterator
@@ -154,17 +155,20 @@ def size_of(magnitude: Any) -> Any:
     return None if is_off(magnitude) else constants_to_floats(magnitude)
 
 
+# All that a layer draws is one draw, whatever is used of it: many are compiled slowly.
+
+
 def _draw_synapses(key: PRNGKeyArray, layer: Synapse, sizes: Magnitudes) -> SynapseInstance:
     n_out, n_in = layer.synapse.weight.shape  # type: ignore[attr-defined]
-
-    def factor(name: str, shape: tuple[int, ...]) -> Array | None:
-        return _factor(key, name, getattr(sizes, name), shape)
-
-    return SynapseInstance(
-        factor("synapse", (2, n_out, n_in)),
-        factor("driver", (n_in,)),
-        factor("synaptic_input", (2, n_out)),
-    )
+    shapes = {"driver": (n_in,), "synaptic_input": (2, n_out), "synapse": (2, n_out, n_in)}
+    ends = list(itertools.accumulate(math.prod(shape) for shape in shapes.values()))
+    normal = jax.random.normal(key, (ends[-1],))
+    factors = {}
+    for (name, shape), end in zip(shapes.items(), ends, strict=True):
+        size = size_of(getattr(sizes, name))
+        drawn = normal[end - math.prod(shape) : end].reshape(shape)
+        factors[name] = None if size is None else jnp.maximum(1 + size * drawn, 0.0)
+    return SynapseInstance(**factors)
 
 
 def _draw_neurons(
@@ -173,7 +177,6 @@ def _draw_neurons(
     fields = {field.name for field in dataclasses.fields(layer)}
     if isinstance(layer, EventPropLIF):
         fields.discard("c_mem")  # its gradient knows none
-    # One draw for all, with a row for each effect, is compiled faster than many.
     normal = jax.random.normal(key, (len(DRAWN), *shape))
 
     def deviate(name: str, magnitude: str, wanted: bool = True) -> Array | None:
@@ -194,14 +197,6 @@ def _draw_neurons(
             offsets[name] = drawn
     channels = deviate("cadc_offset", "cadc_offset"), deviate("cadc_gain", "cadc_gain")
     return NeuronInstance(factors, offsets, *channels)
-
-
-def _factor(key: PRNGKeyArray, name: str, size: Any, shape: tuple[int, ...]) -> Array | None:
-    size = size_of(size)
-    if size is None:
-        return None
-    own = jax.random.fold_in(key, zlib.crc32(name.encode()))
-    return jnp.maximum(1 + size * jax.random.normal(own, shape), 0.0)
 
 
 def _neuron_shape(network: Network, name: str) -> tuple[int, ...]:

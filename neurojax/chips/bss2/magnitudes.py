@@ -151,7 +151,7 @@ class Magnitudes(eqx.Module):
     @classmethod
     def off(cls) -> Magnitudes:
         """No effect at all: the chip of the equations, with weights of six bits."""
-        gone = {n: 0.0 if e.kind != LIMIT else None for n, e in effects().items()}
+        gone: dict[str, Any] = {n: 0.0 if e.kind != LIMIT else None for n, e in effects().items()}
         return cls(**(gone | {"latency": 0.0}))
 
     @classmethod

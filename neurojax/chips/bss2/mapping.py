@@ -203,7 +203,7 @@ def _origins(
     notes: dict[str, list[str]],
     bits: int | None,
 ) -> list[Origin]:
-    layers = dict(parts(network))
+    layers: dict[str, Any] = dict(parts(network))
     top = (1 << (BITS if bits is None else bits)) - 1
     traces = _trace_scales({name: layers[name] for name in neurons}, scales["trace_scale"])
     origins = []

@@ -134,7 +134,7 @@ class Synapse(Layer):
         plain = eqx.tree_at(lambda s: s.weight, self.synapse, weight).prepare(key)
         if self.transport is None:
             return plain
-        return Synapse(plain, bits=None, transport=self.transport.prepare(key))
+        return Synapse(plain, bits=None, transport=self.transport)
 
     def step(
         self, state: State, x: Array, *, key: PRNGKeyArray | None = None

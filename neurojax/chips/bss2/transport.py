@@ -104,7 +104,8 @@ class Transport(Layer):
             return state, x
         if key is None:
             raise ValueError("Transport: step needs a key")
-        for_loss, for_delay = jax.random.split(key)
+        both = self.delays and not is_off(self.loss)
+        for_loss, for_delay = jax.random.split(key) if both else (key, key)
         if not is_off(self.loss):
             lost = jax.random.bernoulli(for_loss, self.loss, x.shape)
             x = jnp.where(lost, jnp.zeros((), x.dtype), x)
