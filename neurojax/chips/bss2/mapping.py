@@ -252,7 +252,12 @@ def _into(network: Network, name: str) -> Iterator[str]:
 
 
 def _assemble(network: Network, origins: list[Origin], bits: int | None, chip: ChipSpec) -> Network:
-    scale = {s: origin.weight_scale for origin in origins for s in origin.synapses}
+    scale: dict[str, float] = {}
+    for origin in origins:
+        for (
+            name
+        ) in origin.synapses:  # of synapses that lead to several populations, the smaller one
+            scale[name] = min(origin.weight_scale, scale.get(name, math.inf))
 
     def made(name: str, layer: Any) -> Layer:
         if isinstance(layer, Recurrent):
