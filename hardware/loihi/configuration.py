@@ -174,9 +174,10 @@ def configure(
     Raises:
         ValueError: All that a .net file can't say, with the names of the layers.
     """
-    net = network
     if isinstance(network, MappedNetwork):
         net, timing = network.network, network.timing if timing is None else timing
+    else:
+        net = network
     records, found = describe(net, timing, round_biases=round_biases)
     ((_, shape), *_) = net.inputs.items()
     if input_layer and records[0].type != "input":
