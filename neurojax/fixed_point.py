@@ -408,9 +408,6 @@ def _derivative_of_jvp(primals: Any, tangents: Any) -> Any:
     return primals[1], tangents[0]
 
 
-_derivative_of = derivative_of  # what chips.cri still calls it
-
-
 # Checks
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from neurojax import layers
 from neurojax._layer import Layer
 from neurojax.converters._torch_module.neurons import Fields, Program, Tensor
-from neurojax.layers.chain import _state_type
+from neurojax.layers.chain import chain_state
 from neurojax.layers.delay import DelayState
 from neurojax.layers.recurrent import RecurrentState
 
@@ -138,7 +138,7 @@ def _upsample(p: Fields, x: Tensor) -> Tensor:
 
 def _chain_init(p: Fields, filled: Any) -> Any:
     states = [layer.init(filled.like) for layer in p.layers]
-    return None if all(state is None for state in states) else _state_type(p.names)(*states)
+    return None if all(state is None for state in states) else chain_state(p.names)(*states)
 
 
 def _chain(p: Fields, state: Any, x: Tensor) -> tuple[Any, Tensor]:
@@ -147,7 +147,7 @@ def _chain(p: Fields, state: Any, x: Tensor) -> tuple[Any, Tensor]:
     for layer, before in zip(p.layers, old, strict=True):
         after, x = layer.step(before, x)
         states.append(after)
-    return (None if all(s is None for s in states) else _state_type(p.names)(*states)), x
+    return (None if all(s is None for s in states) else chain_state(p.names)(*states)), x
 
 
 def _slice(p: Fields, x: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ class Chain(Layer):
             in_shape = layer.out_shape(in_shape)
         if all(state is None for state in states):
             return None
-        return _state_type(self.names)(*states)
+        return chain_state(self.names)(*states)
 
     def step_measured(
         self,
@@ -116,6 +116,6 @@ class Chain(Layer):
 
 
 @ft.cache
-def _state_type(names: tuple[str, ...]) -> Any:
+def chain_state(names: tuple[str, ...]) -> Any:
     """A named tuple with a field a layer; one type for one set of names, so that trees agree."""
     return namedtuple("ChainState", names)  # type: ignore[misc]

@@ -103,7 +103,7 @@ class AbstractSpiking(AbstractNeuron):
     def resolved(self) -> dict[str, Any]:
         fields = super().resolved()
         if self.refractory is not None:
-            fields["refractory"] = _whole_steps(self.refractory, self.dt)
+            fields["refractory"] = whole_steps(self.refractory, self.dt)
         return fields
 
     def first_refractory(self, in_shape: Shape) -> Array | None:
@@ -293,7 +293,7 @@ def _winner(u: Array) -> Array:
     return jax.nn.one_hot(jnp.argmax(u, axis=0), u.shape[0], axis=0, dtype=u.dtype)
 
 
-def _whole_steps(period: Parameter, dt: Parameter) -> Parameter:
+def whole_steps(period: Parameter, dt: Parameter) -> Parameter:
     """Steps that cover a period; 5e-6 / 1e-6 is 5 steps, whatever the rounding of the quotient."""
     steps = period / dt
     return jnp.ceil(steps - 1e-6 * steps) if eqx.is_array(steps) else math.ceil(steps * (1 - 1e-6))

@@ -38,7 +38,7 @@ from neurojax.neurons._neuron import (
     number,
     option,
 )
-from neurojax.neurons._spiking import _whole_steps
+from neurojax.neurons._spiking import whole_steps
 from neurojax.surrogate import SuperSpike, Surrogate, spike
 
 METHODS = ("euler", "exact")
@@ -177,7 +177,7 @@ class AbstractFiring(AbstractCircuit):
             )
 
     def resolved(self) -> dict[str, Any]:
-        return super().resolved() | {"refractory_time": _whole_steps(self.refractory_time, self.dt)}
+        return super().resolved() | {"refractory_time": whole_steps(self.refractory_time, self.dt)}
 
     @property
     def pauses(self) -> bool:

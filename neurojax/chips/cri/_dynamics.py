@@ -19,7 +19,7 @@ from neurojax.chips.cri._state import CRIState
 from neurojax.chips.cri._wide import Wide, select, wide
 from neurojax.chips.cri.noise import draw, hardware_noise, main_noise
 from neurojax.chips.cri.spec import MEMBRANE_BITS
-from neurojax.fixed_point import _derivative_of
+from neurojax.fixed_point import derivative_of
 
 
 def compared(neuron: Any) -> tuple[Wide, Any]:
@@ -62,10 +62,10 @@ def after(
     # Both ways that the membrane can go on, so that the spike, which chooses, has its gradient.
     # (JAX 0.10 can't batch the derivative of a constant, which a memoryless membrane is.)
     cleared = clears is True and leaks is False
-    on = jnp.zeros_like(v) if cleared else _derivative_of(keep * v, _wide.to_float(quiet))
+    on = jnp.zeros_like(v) if cleared else derivative_of(keep * v, _wide.to_float(quiet))
     back: Any = 0.0
     if subtracts is not False:
-        back = jnp.where(subtracts, _derivative_of(above, _wide.to_float(less)), 0)
+        back = jnp.where(subtracts, derivative_of(above, _wide.to_float(less)), 0)
     s = lax.stop_gradient(spikes) if neuron.detach_reset else spikes
     return select(fires, spent, quiet), on + s * (back - on)
 

@@ -29,7 +29,7 @@ from neurojax.chips.cri._wide import Wide, wide
 from neurojax.chips.cri.neuron import CRIState, Neuron
 from neurojax.chips.cri.spec import LARGEST_DELAY
 from neurojax.chips.cri.synapse import LARGEST_FAN_IN, on_grid, product, split
-from neurojax.fixed_point import _derivative_of
+from neurojax.fixed_point import derivative_of
 
 MATRICES = ("axon_weights", "recurrent_weights", "delayed_weights")
 
@@ -177,7 +177,7 @@ class Crossbar(Layer):
     ) -> tuple[CRIState, Array]:
         told, known = self._told(measured)
         fired, spikes = self.neuron.fire(state, key=key, dtype=x.dtype, told=told, known=known)
-        axons = _derivative_of(x, (x != 0).astype(x.dtype))
+        axons = derivative_of(x, (x != 0).astype(x.dtype))
         late, history = self._late(state.history, spikes)
         smooth, exact = self._arriving((axons, spikes, late))
         after = self.neuron.integrate(fired, smooth, exact)._replace(history=history)

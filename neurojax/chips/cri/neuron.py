@@ -48,7 +48,7 @@ from neurojax.chips.cri._state import (
 from neurojax.chips.cri._wide import Wide, select
 from neurojax.chips.cri.noise import OFF
 from neurojax.chips.cri.spec import MEMBRANE_BITS, MODELS
-from neurojax.fixed_point import _derivative_of
+from neurojax.fixed_point import derivative_of
 from neurojax.surrogate import ATan, Surrogate, spike
 
 
@@ -231,7 +231,7 @@ class Neuron(Layer):
             exact = _wide.add(exact, xi)
             over = _wide.outside(exact, self.bits)
             exact = _wide.saturate(exact, self.bits)
-            v = _derivative_of(jnp.where(over, 0, v), _wide.to_float(exact))
+            v = derivative_of(jnp.where(over, 0, v), _wide.to_float(exact))
         theta, smooth_theta = _dynamics.compared(self)
         if self.fires_above:
             fires = _wide.greater(exact, theta)
@@ -250,7 +250,7 @@ class Neuron(Layer):
         soft = spike(above, self.surrogate, threshold=smooth_theta, strict=self.fires_above)
         if state.refractory is not None:
             soft = jnp.where(state.refractory == 0, soft, 0)
-        spikes = _derivative_of(soft, fires.astype(jnp.float32))
+        spikes = derivative_of(soft, fires.astype(jnp.float32))
         exact, v = _dynamics.after(self, exact, v, fires, spikes, theta, above, xi)
         silent = None if refractory is None else refractory > 0
         return Fired(v, exact, refractory, silent, over, state), spikes.astype(dtype)
@@ -275,7 +275,7 @@ class Neuron(Layer):
         if saturated is not None:
             saturated = saturated + (over if fired.over is None else over | fired.over)
         return CRIState(
-            v=_derivative_of(v, _wide.to_float(total)).astype(before.v.dtype),
+            v=derivative_of(v, _wide.to_float(total)).astype(before.v.dtype),
             high=total.high,
             low=total.low,
             refractory=fired.refractory,

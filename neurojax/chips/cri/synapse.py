@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape, State
 from neurojax.chips.cri.spec import WEIGHT_BITS
-from neurojax.fixed_point import _derivative_of, integer_range, round_half_even, saturate
+from neurojax.fixed_point import derivative_of, integer_range, round_half_even, saturate
 
 BYTE = 256
 SINGLE_FAN_IN = 1 << (24 - WEIGHT_BITS + 1)
@@ -145,7 +145,7 @@ class Synapse(Layer):
             return after, smooth
         spikes = lax.stop_gradient(x)
         high, low = (part.step(state, spikes, key=key)[1] for part in self.parts)
-        return after, _derivative_of(smooth, joined(high, low).astype(smooth.dtype))
+        return after, derivative_of(smooth, joined(high, low).astype(smooth.dtype))
 
     def out_shape(self, in_shape: Shape) -> Shape:
         if self.fan_in > LARGEST_FAN_IN:
