@@ -17,7 +17,7 @@ import numpy as np
 from neurojax._layer import Constant, Layer
 from neurojax._network import Network
 from neurojax.chips._mapped import Problem
-from neurojax.chips.bss2 import AELIF, IAF, LI, LIF, SparseLinear
+from neurojax.chips.bss2 import AELIF, IAF, LI, LIF, EventPropLIF, EventPropLinear, SparseLinear
 from neurojax.chips.bss2.synapse import BITS, Synapse
 from neurojax.layers import BatchDropout, Dropout, Flatten, Identity, Linear, Recurrent, Reshape
 from neurojax.surrogate import Surrogate, by_name
@@ -32,6 +32,8 @@ PASSES: dict[str, tuple[type[Layer], tuple[str, ...]]] = {
     "BatchDropout": (BatchDropout, ("rate", "rescale", "inference")),
 }
 """Layers that take nothing on the chip, and their options."""
+
+WITHOUT_EVENTPROP = "chips.bss2.without_eventprop makes the same network of plain layers"
 
 _SECONDS = ("tau_mem", "tau_syn", "c_mem", "refractory_time", "tau_adap")
 
@@ -104,14 +106,17 @@ def _unknown(name: str, layer: Layer, *, neuron: bool | None) -> Iterator[Proble
         f"is a {type(layer).__name__}",
         f"a configuration holds bss2's Synapse, {', '.join(NEURONS)}, and Recurrent, "
         + ", ".join(PASSES),
-        "map the network with chips.bss2.map, or leave the layer out",
+        WITHOUT_EVENTPROP
+        if isinstance(layer, EventPropLIF)
+        else "map the network with chips.bss2.map, or leave the layer out",
     )
 
 
 def _no_synapse_of_the_chip(name: str, layer: Synapse) -> Iterator[Problem]:
     if type(layer.synapse) not in (Linear, SparseLinear):
         found = f"its weights are those of a {type(layer.synapse).__name__}"
-        yield Problem(name, found, "a configuration holds Linear and SparseLinear", "use these")
+        remedy = WITHOUT_EVENTPROP if isinstance(layer.synapse, EventPropLinear) else "use these"
+        yield Problem(name, found, "a configuration holds Linear and SparseLinear", remedy)
     if layer.bits is None:
         yield Problem(
             name,

@@ -16,8 +16,10 @@ from neurojax.chips.bss2.morphology import Circuit, SingleCompartmentNeuron
 from neurojax.chips.bss2.placement import Placement, across_buses, in_rows, place
 from neurojax.chips.bss2.routing import Routing, route
 from neurojax.chips.bss2.spec import (
+    POTENTIALS,
     SHARED,
     TARGET_RANGES,
+    TIMES,
     CalibrationTarget,
     ChipSpec,
     chip as default_chip,
@@ -179,7 +181,7 @@ def check_targets(targets: Mapping[str, CalibrationTarget]) -> list[Problem]:
         >>> targets = {"a": CalibrationTarget(tau_mem=1e-3), "b": CalibrationTarget(i_synin_gm=400)}
         >>> for problem in check_targets(targets):
         ...     print(problem)
-        layer 'a': calibration target tau_mem is 0.001; 5e-07..6e-05 can be calibrated; change it
+        layer 'a': calibration target tau_mem is 1000 us; 0.5..60 us can be calibrated; change tau_mem
         network: i_synin_gm is 500 for 'a' and 400 for 'b'; the chip has one value; give all populations the same
     """  # noqa: E501
     problems = []
@@ -188,12 +190,17 @@ def check_targets(targets: Mapping[str, CalibrationTarget]) -> list[Problem]:
             value = np.asarray(getattr(target, field), float)
             wrong = value[~((value >= legal.low) & (value <= legal.high))]
             if wrong.size:
+                factor, unit = (1e6, " us") if field in TIMES else (1, "")
+                wanted = f"{float(wrong.ravel()[0]) * factor:g}{unit}"
+                known = f"{legal.low * factor:g}..{legal.high * factor:g}{unit}"
+                # In steps of the CADC, whose size is a matter of the mapping.
+                remedy = ", or map with another trace_scale" if field in POTENTIALS else ""
                 problems.append(
                     Problem(
                         name,
-                        f"calibration target {field} is {float(wrong.ravel()[0]):g}",
-                        f"{legal} can be calibrated",
-                        "change it",
+                        f"calibration target {field} is {wanted}",
+                        f"{known} can be calibrated",
+                        f"change {field}{remedy}",
                     )
                 )
     for field in SHARED:

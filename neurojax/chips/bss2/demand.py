@@ -133,6 +133,7 @@ def read_network(
     projections: list[Projection] = []
     for name in neurons:
         projections += _into(network, name, fixed_signs, problems)
+    problems += _loose_ends(network)
     inputs = [Population(name, math.prod(s), None) for name, s in network.inputs.items()]
     used = {p.source for p in projections}
     demand = Demand(tuple(p for p in inputs if p.name in used), tuple(projections))
@@ -224,6 +225,32 @@ def _into(
             )
         else:
             yield Projection(f"{name}.synapse", name, name, *_masks(layer.synapse, fixed_signs))
+
+
+def _loose_ends(network: Network) -> Iterator[Problem]:
+    """Synapses that nothing of the chip comes behind; what is in between has its own finding."""
+    for name in network.names:
+        if _weight_of(network[name]) is not None and not _leads_on(network, name):
+            yield Problem(
+                name,
+                "its synapses lead to no neurons",
+                "what synapses do is seen in neurons only",
+                "put a layer of neurons behind it, such as bss2.LI to read it out",
+            )
+
+
+def _leads_on(network: Network, name: str) -> bool:
+    """Whether there are neurons or synapses behind a layer."""
+    seen: set[str] = set()
+    waiting = [edge.target for edge in network.outgoing(name)]
+    while waiting:
+        layer = waiting.pop()
+        if _neuron(network[layer]) is not None or _weight_of(network[layer]) is not None:
+            return True
+        if layer not in seen:
+            seen.add(layer)
+            waiting += [edge.target for edge in network.outgoing(layer)]
+    return False
 
 
 def _back(network: Network, edge: Edge) -> str:

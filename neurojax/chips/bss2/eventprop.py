@@ -20,6 +20,7 @@ References:
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -34,6 +35,7 @@ from neurojax._measured import OUTPUT, inject_all
 from neurojax._network import Network
 from neurojax.chips.bss2._integrator import AbstractLeaky
 from neurojax.chips.bss2.lif import LIF
+from neurojax.chips.bss2.synapse import Synapse
 from neurojax.layers import Linear
 from neurojax.neurons._neuron import Parameter, number
 from neurojax.surrogate import SuperSpike, Surrogate
@@ -240,7 +242,8 @@ def without_eventprop(network: Network, *, surrogate: Surrogate = SuperSpike(50.
     """The same network of plain layers: to be mapped, or to be trained on by surrogates.
 
     Args:
-        network: Every `EventPropLinear` becomes a `Linear`, every `EventPropLIF` a `LIF`.
+        network: Every `EventPropLinear` becomes a `Linear`, every `EventPropLIF` a `LIF`, also
+            in a network that is mapped.
         surrogate: Derivative of the spikes.
 
     Returns:
@@ -254,14 +257,18 @@ def without_eventprop(network: Network, *, surrogate: Surrogate = SuperSpike(50.
         >>> [layer.describe() for layer in bss2.without_eventprop(net).layers.values()]
         ['Linear 4->8', 'bss2.LIF tau_mem 10 us, tau_syn 10 us']
     """
-    plain: dict[str, Layer] = {}
-    for name, layer in network.layers.items():
-        if isinstance(layer, EventPropLinear):
-            plain[name] = Linear.from_weights(layer.weight)
-        elif isinstance(layer, EventPropLIF):
-            own = ("leak", "reset", "threshold", "tau_mem", "tau_syn", "dt", "v_init")
-            plain[name] = LIF(**{n: getattr(layer, n) for n in own}, surrogate=surrogate)
-    return network.replace(**plain)
+    return network.replace(**{n: _plain(layer, surrogate) for n, layer in network.layers.items()})
+
+
+def _plain(layer: Layer, surrogate: Surrogate) -> Layer:
+    if isinstance(layer, EventPropLinear):
+        return Linear.from_weights(layer.weight)
+    if isinstance(layer, EventPropLIF):
+        own = ("leak", "reset", "threshold", "tau_mem", "tau_syn", "dt", "v_init")
+        return LIF(**{n: getattr(layer, n) for n in own}, surrogate=surrogate)
+    if isinstance(layer, Synapse):
+        return dataclasses.replace(layer, synapse=_plain(layer.synapse, surrogate))
+    return layer
 
 
 def spike_time(

@@ -138,5 +138,11 @@ TARGET_RANGES: dict[str, Range] = {
 }
 """Legal values of the fields of a `CalibrationTarget` [calix]."""
 
+POTENTIALS = ("leak", "reset", "threshold")
+"""Fields of a `CalibrationTarget` in steps of the CADC."""
+
+TIMES = ("tau_mem", "tau_syn", "refractory_time", "holdoff_time")
+"""Fields of a `CalibrationTarget` in seconds."""
+
 SHARED = ("i_synin_gm", "synapse_dac_bias")
 """Fields of which the chip has one value [calix]."""

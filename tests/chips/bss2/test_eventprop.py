@@ -96,6 +96,8 @@ def test_spikes_and_traces_are_those_of_the_plain_neuron():
     theirs = nj.Sequential((4,), s=nj.Linear.from_weights(weight), n=bss2.LIF(**NUMBERS))
     made = bss2.without_eventprop(ours, surrogate=theirs["n"].surrogate)
     assert eqx.tree_equal(made, theirs)
+    mapped = bss2.without_eventprop(bss2.map(ours).network, surrogate=theirs["n"].surrogate)
+    assert eqx.tree_equal(mapped, bss2.map(theirs).network)
     ours, theirs = (nj.simulate(net, x, probes=probes) for net in (ours, theirs))
     assert theirs.outputs.sum() > 30
     np.testing.assert_array_equal(ours.outputs, theirs.outputs)

@@ -169,6 +169,10 @@ def test_what_is_no_population():
     text = "\n".join(map(str, bss2.capacity(net)))
     assert "'a': 'input' feeds the neurons without a synapse" in text
     assert "'v': its input comes from 'w', which has no neurons" in text
+    ends = nj.Sequential((4,), w=nj.Linear(4, 4, key=jax.random.key(0)), b=bss2.LIF(),
+                         v=nj.Linear(4, 4, key=jax.random.key(0)), flat=nj.Flatten())  # fmt: skip
+    (problem,) = bss2.capacity(ends)
+    assert problem.layer == "v" and "lead to no neurons" in problem.found
 
 
 def test_unknown_options():

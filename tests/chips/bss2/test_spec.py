@@ -28,10 +28,10 @@ def test_every_target_has_a_range_that_holds_its_default():
     [
         ("leak", 49, "leak is 49; 50..160"),
         ("threshold", 221, "50..220"),
-        ("tau_mem", 61e-6, "5e-07..6e-05"),
-        ("tau_syn", 0.2e-6, "3e-07..3e-05"),
-        ("refractory_time", 1e-8, "4e-08..3.2e-05"),
-        ("holdoff_time", 5e-6, "0..4e-06"),
+        ("tau_mem", 61e-6, "0.5..60 us"),
+        ("tau_syn", 0.2e-6, "0.3..30 us"),
+        ("refractory_time", 1e-8, "is 0.01 us; 0.04..32 us"),
+        ("holdoff_time", 5e-6, "0..4 us"),
         ("membrane_capacitance", 64, "0..63"),
         ("i_synin_gm", 801, "30..800"),
         ("synapse_dac_bias", 1023, "30..1022"),
@@ -41,6 +41,7 @@ def test_every_target_has_a_range_that_holds_its_default():
 def test_targets_out_of_range(field, value, text):
     problems = check_targets({"a": dataclasses.replace(CalibrationTarget(), **{field: value})})
     assert len(problems) == 1 and problems[0].layer == "a" and text in str(problems[0])
+    assert ("trace_scale" in problems[0].remedy) == (field in ("leak", "reset", "threshold"))
 
 
 def test_the_chip_has_one_value_of_some():

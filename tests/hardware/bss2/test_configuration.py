@@ -193,6 +193,18 @@ def test_what_no_file_holds(change, text):
         configure(mapped.with_network(network), steps=10)
 
 
+def test_eventprop_goes_into_a_file_as_plain_layers():
+    net = nj.Sequential((4,), fc=bss2.EventPropLinear(4, 3, key=jax.random.key(0)),
+                        n=bss2.EventPropLIF())  # fmt: skip
+    mapped = bss2.map(net)
+    with pytest.raises(MappingError, match="without_eventprop"):
+        configure(mapped, steps=10)
+    plain = mapped.with_network(bss2.without_eventprop(mapped.network))
+    again = from_json(json.loads(json.dumps(configure(plain, steps=10).data)))
+    weights = [m.network["fc"].integers() for m in (mapped, again)]
+    np.testing.assert_array_equal(*weights)
+
+
 def test_a_projection_has_one_source_and_one_target():
     net = nj.Network(
         {"w": linear(3, 3), "a": bss2.LIF(), "b": bss2.LIF()},

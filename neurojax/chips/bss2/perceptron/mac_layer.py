@@ -121,8 +121,14 @@ def mac_fields(
     weight_transform: Transform = clamp_weight,
     out_of_range: str = "error",
     count: bool = False,
+    **unknown: Any,
 ) -> dict[str, Any]:
     """The fields of a `MACLayer` with kernels of `ndim` axes, checked; `name` is for messages."""
+    if unknown:
+        raise TypeError(
+            f"{name} has no option {', '.join(unknown)}; besides its sizes it has "
+            f"{', '.join(Options.__annotations__)} (hxtorch has neither dilation nor groups)"
+        )
     weight = as_weight(weight)
     bias = None if bias is None else as_weight(bias)
     check_options(name, num_sends, out_of_range)

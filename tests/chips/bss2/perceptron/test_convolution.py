@@ -113,3 +113,5 @@ def test_refusals(x, w, options, message):
         hagen.conv1d(jnp.zeros(x), jnp.zeros(w), mock=QUIET, **options)
     with pytest.raises(ValueError, match="num_expansions is 0"):
         hagen.expanded_conv1d(jnp.zeros((1, 5)), jnp.zeros((1, 1, 2)), num_expansions=0)
+    with pytest.raises(TypeError, match="Conv1d has no option dilation"):
+        hagen.Conv1d.from_weights(jnp.zeros((1, 1, 2)), dilation=2)
