@@ -20,6 +20,8 @@ from neurojax.chips.bss2.morphology import Circuit, SingleCompartmentNeuron
 from neurojax.chips.bss2.spec import ChipSpec, chip as default_chip
 
 ONE = SingleCompartmentNeuron()
+LISTED = 5
+"""Wrong places that an error names at most."""
 
 
 class NeuronPlacement:
@@ -60,9 +62,9 @@ class NeuronPlacement:
                 the lower one. The first one where all circuits are free is taken.
 
         Raises:
-            ValueError: No room is left; `at` names a circuit that is taken or does not exist, or
-                has another number of places than there are neurons. Neurons before the one that
-                is named have got their circuits.
+            ValueError: No room is left; `at` names circuits that are taken or don't exist, all of
+                which are listed, or has another number of places than there are neurons. Neurons
+                that are not named have got their circuits.
         """
         numbers: list[Hashable] = [neurons] if isinstance(neurons, int) else list(neurons)
         if at is None:
@@ -74,23 +76,29 @@ class NeuronPlacement:
         places = np.asarray(at, int).reshape(-1, 2).tolist()
         if len(places) != len(numbers):
             raise ValueError(f"{len(numbers)} neurons, but {len(places)} places for them")
+        wrong = []
         for number, place in zip(numbers, places, strict=True):
             anchor = Circuit(*place)
             if not shape.fits(anchor, self.chip):
-                raise ValueError(
+                wrong.append(
                     f"neuron {number} at row {anchor.row}, column {anchor.column}: its "
                     f"{shape.size} circuits don't lie on the chip, in one half of it; rows are "
                     f"0..{self.chip.hemispheres - 1}, columns 0..{self.chip.columns - 1}, the "
                     f"halves meet at {self.chip.half}"
                 )
+                continue
             circuits = shape.at(anchor)
             taken = [circuit for circuit in circuits if circuit in self._used]
             if taken:
-                raise ValueError(
+                wrong.append(
                     f"neuron {number}: the circuit at row {taken[0].row}, column "
                     f"{taken[0].column} is taken"
                 )
-            self._take(number, circuits)
+            else:
+                self._take(number, circuits)
+        if wrong:
+            more = f"; and {len(wrong) - LISTED} more" if len(wrong) > LISTED else ""
+            raise ValueError("; ".join(wrong[:LISTED]) + more)
 
     def _take(self, number: Hashable, circuits: tuple[Circuit, ...]) -> None:
         if number in self._places:

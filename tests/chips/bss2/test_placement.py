@@ -122,6 +122,10 @@ def test_every_wrong_population_is_named():
     demand = Demand((Population("a", 2), Population("b", 2), Population("c", 1)), ())
     _, problems = place(demand, {"a": [(0, 0), (0, 0)], "b": [(3, 3), (0, 1)]})
     assert [p.layer for p in problems] == ["a", "b"]
+    ten = Demand((Population("a", 10),), ())
+    _, (problem,) = place(ten, {"a": [(0, 0)] * 2 + [(7, 7)] + [(0, 0)] * 7})
+    text = str(problem)
+    assert "('a', 1): the circuit" in text and "row 7, column 7" in text and "4 more" in text
 
 
 def test_too_many_neurons():
