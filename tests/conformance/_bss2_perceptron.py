@@ -5,6 +5,7 @@ and by its description and arrays, never by their sizes.
 """
 
 import functools as ft
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import neurojax as nj
 from neurojax.chips.bss2 import perceptron as hagen
 from tests.conformance._bss2_case import EXACT, GRADIENT, TRACE, Case, cases, result_of
-from tests.conformance._result import QUICK, Result, attempt
+from tests.conformance._result import QUICK, Result, attempt, not_covered
 
 BOUND = 5.0
 """Standard errors that a statistic of noise may be off."""
@@ -28,6 +29,23 @@ def run(directory: Path) -> Iterator[Result]:
         compare = comparison(case)
         if compare is not None:
             yield from attempt(case.group, case.name, ft.partial(_one, compare, case))
+    for path in sorted(directory.glob("*.json")):
+        description = json.loads(path.read_text())
+        if str(description.get("area", "")).startswith("bss2 perceptron"):
+            for name in description.get("errors", {}):
+                yield refused(path.stem, name)
+
+
+def refused(group: str, name: str) -> Result:
+    """Whether a call that hxtorch refuses is refused."""
+    if name not in REFUSALS:
+        return not_covered(group, f"error {name}", "it is not known what was called")
+    x, w = REFUSALS[name]
+    try:
+        hagen.mac(jnp.asarray(x), jnp.asarray(w), mock=hagen.MockParameter(noise_std=0.0))
+    except ValueError:
+        return Result(group, f"error {name}", True, 0.0)
+    return Result(group, f"error {name}", False, np.inf, "hxtorch refuses this, and mac does not")
 
 
 def _one(compare: Callable[[Case], Result], case: Case) -> list[Result]:
@@ -262,6 +280,14 @@ def compare_noise(case: Case) -> Result:
     text = "" if worst < BOUND else f"mean or spread is {worst:.1f} standard errors off"
     return Result(case.group, case.name, not text, worst, text)
 
+
+REFUSALS = {
+    "weight_64": (np.ones(4), np.full((4, 2), 64.0)),
+    "input_neg": (-np.ones(4), np.ones((4, 2))),
+    "w_3d": (np.ones(4), np.ones((4, 2, 2))),
+    "x_3d": (np.ones((2, 3, 4)), np.ones((4, 2))),
+}
+"""Inputs and weights of products, by the names that recordings give their refusals."""
 
 COMPARISONS: dict[str, Callable[[Case], Result]] = {
     "mac": ft.partial(compare_product, hagen.mac),

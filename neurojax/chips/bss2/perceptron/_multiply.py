@@ -79,6 +79,8 @@ def multiply(
             "both must be the same number"
         )
     saturate = out_of_range == "saturate"
+    if 0 in w.shape:
+        raise ValueError(f"{what}: weights have shape {w.shape}; there is nothing to multiply")
     y, counts = _product(x, w, mock.scale(num_sends), mock.spread, key, saturate)
     if out_of_range == "error":
         y = _within_range(what, y, counts, x, w)

@@ -99,6 +99,8 @@ def test_ranges_hold_for_rounded_numbers():
         hagen.mac(jnp.array([-0.6, 0.0]), w, mock=QUIET)
     with pytest.raises(ValueError, match=r"weights go from 63.6 to 63.6, but .* is -63..63"):
         hagen.mac(x - 1, w + 0.2, mock=QUIET)
+    with pytest.raises(ValueError, match="nothing to multiply"):
+        hagen.mac(jnp.ones((3, 0)), jnp.ones((0, 2)), mock=QUIET)
 
 
 def test_range_errors_of_compiled_functions():
