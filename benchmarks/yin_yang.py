@@ -129,11 +129,6 @@ def put_on_chip(mapped: MappedNetwork, held: nj.Network, key: PRNGKeyArray) -> n
     return bss2.with_instance(mapped, bss2.draw(key, mapped))
 
 
-def weights_of(networks: nj.Network) -> nj.Network:
-    """True for what is trained: the weights, not the time constants and thresholds of a chip."""
-    return nj.train.trainable_mask(networks, lambda path: path.endswith("weight"))
-
-
 class Trainer:
     """Trains a population of networks in one compiled program, an epoch a call."""
 
@@ -141,7 +136,7 @@ class Trainer:
         self.batches = len(samples.labels) // BATCH
         halvings = {n * learning.halved * self.batches: 0.5 for n in range(1, 20)}
         optimiser = optax.adam(optax.piecewise_constant_schedule(learning.rate, halvings))
-        self.weights, self.rest = eqx.partition(networks, weights_of(networks))
+        self.weights, self.rest = eqx.partition(networks, nj.train.trainable_mask(networks))
         self.moments = eqx.filter_vmap(optimiser.init)(self.weights)
 
         def epoch(weights, moments, rest, key):

@@ -78,7 +78,6 @@ def fit(network, epochs, rate):
         epochs=epochs,
         batch_size=50,
         optimiser=optax.adam(optax.cosine_decay_schedule(rate, steps)),
-        trainable=lambda path: path.endswith("weight"),
         key=jax.random.key(1),
         progress=False,
     )

@@ -94,8 +94,6 @@ def run(
             batch_size=BATCH,
             encode=encode,
             decode=decode,
-            # On a chip, thresholds and time constants are arrays too, but none to be trained.
-            trainable=lambda path: path.endswith("weight"),
             optimiser=optax.adam(schedule),
             progress=True,
         )
