@@ -47,7 +47,7 @@ $(VENV)/.test-stamp: $(SETTINGS) | $(BIN)/python
 
 # ---- what a user wants ---------------------------------------------------------------------------
 
-demo: $(VENV)/.demo-stamp ## train, map, fine-tune and configure Speck 2f, Loihi 2 and CRI; writes runs/demo
+demo: $(VENV)/.demo-stamp ## train, map, fine-tune and configure for every chip family; writes runs/demo
 	$(BIN)/python -m neurojax.demo --out runs/demo
 
 test: $(VENV)/.test-stamp ## all tests
