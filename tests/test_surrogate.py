@@ -51,7 +51,8 @@ def test_recorded_surrogates(golden):
         surrogate = recorded_surrogate(library, case)
         threshold = case["params"].get("threshold", 1.0) if library == "sinabs" else 1.0
         u = arrays["x"] if "x" in arrays else arrays["v"] - np.float32(threshold)
-        g = jax.vmap(jax.grad(lambda u, s=surrogate, t=threshold: sg.spike(u, s, threshold=t)))(u)
+        slope = jax.grad(lambda u, s=surrogate, t=threshold: sg.spike(u, s, threshold=t))
+        g = jax.jit(jax.vmap(slope))(u)
         np.testing.assert_allclose(
             g, arrays["g"], rtol=1e-6, atol=2e-6, err_msg=f"{library}: {name}"
         )
@@ -186,7 +187,7 @@ def test_the_periodic_bumps_repeat_with_the_threshold():
 def test_finite_to_the_second_derivative_at_extremes_and_ties(surrogate):
     g = surrogate.derivative(EXTREMES)
     assert g.dtype == jnp.float32 and np.isfinite(g).all()
-    second = jax.vmap(jax.grad(surrogate.derivative))(EXTREMES)
+    second = jax.jit(jax.vmap(jax.grad(surrogate.derivative)))(EXTREMES)
     assert np.isfinite(second).all()
     np.testing.assert_array_equal(g[5], g[6])  # both zeros are one tie
 
@@ -199,7 +200,8 @@ def test_16_bit_floats_are_rounded_once(surrogate, dtype):
     assert g.dtype == dtype
     expected = surrogate.derivative(u.astype(jnp.float32)).astype(dtype)
     np.testing.assert_array_equal(g.astype(jnp.float32), expected.astype(jnp.float32))
-    s, slope = jax.jvp(lambda u: sg.spike(u, surrogate), (u,), (jnp.ones_like(u),))
+    fire = jax.jit(lambda u: jax.jvp(lambda u: sg.spike(u, surrogate), (u,), (jnp.ones_like(u),)))
+    s, slope = fire(u)
     assert s.dtype == slope.dtype == dtype
     np.testing.assert_array_equal(s.astype(jnp.float32), np.asarray(u, np.float32) >= 0)
 
@@ -228,7 +230,7 @@ def test_forward_mode_is_reverse_mode(surrogate):
     def loss(u):
         return (weights * sg.spike(u, surrogate) ** 2).sum() + sg.spike(u, surrogate).sum()
 
-    forward, reverse = jax.jacfwd(loss)(u), jax.grad(loss)(u)
+    forward, reverse = jax.jit(lambda u: (jax.jacfwd(loss)(u), jax.grad(loss)(u)))(u)
     np.testing.assert_allclose(forward, reverse, rtol=1e-6, atol=1e-7)
     s = np.asarray(sg.spike(u, surrogate))
     expected = (2 * weights * s + 1) * surrogate.derivative(u)
