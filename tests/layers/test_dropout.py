@@ -1,8 +1,9 @@
 """Statistics and lifetime of the masks."""
 
+import functools as ft
+
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,16 +11,26 @@ import neurojax as nj
 from neurojax.layers import BatchDropout, Dropout
 
 KEY = jax.random.key(7)
-X = jnp.ones((6, 8, 50, 4))  # time, batch, features
+X = np.ones((6, 8, 50, 4), np.float32)  # time, batch, features
+
+
+# Random bits are the same at every level of optimisation, and take a third of the time to compile.
+@ft.partial(
+    jax.jit,
+    static_argnames=("schedule", "checkpoint"),
+    compiler_options={"xla_backend_optimization_level": 1},
+)
+def simulate(network, x, key, state=None, **options):
+    return nj.simulate(network, x, key=key, state=state, **options)
 
 
 def outputs(layer, *, key=KEY, x=X, **options):
-    return np.asarray(nj.simulate(nj.Sequential(x.shape[2:], layer), x, key=key, **options).outputs)
+    return np.asarray(simulate(nj.Sequential(x.shape[2:], layer), x, key, **options).outputs)
 
 
 @pytest.mark.parametrize("layer", [Dropout(0.3), Dropout(0.3, per_step=True), BatchDropout(0.3)])
 def test_share_of_silenced_values(layer):
-    y = outputs(layer, x=jnp.ones((6, 8, 5000)))
+    y = outputs(layer, x=np.ones((6, 8, 5000), np.float32))
     independent = {True: 6 * 8, False: 8}[getattr(layer, "per_step", False)] * 5000
     independent = 5000 if isinstance(layer, BatchDropout) else independent
     # Five standard deviations of a binomial share.
@@ -46,18 +57,17 @@ def test_lifetime_of_the_masks():
 
 @pytest.mark.parametrize("layer", [Dropout(0.5), Dropout(0.5, per_step=True), BatchDropout(0.5)])
 def test_one_key_gives_one_run(layer):
-    """Under both schedules, jit, in pieces and with checkpoints."""
+    """Under both schedules, with and without jit, in pieces and with checkpoints."""
     want = outputs(layer, schedule="step")
     np.testing.assert_array_equal(outputs(layer, schedule="layer"), want)
     np.testing.assert_array_equal(outputs(layer, checkpoint=2), want)
     network = nj.Sequential(X.shape[2:], layer)
-    jitted = jax.jit(lambda x, key: nj.simulate(network, x, key=key).outputs)
-    np.testing.assert_array_equal(jitted(X, KEY), want)
-    first = nj.simulate(network, X[:2], key=KEY)
-    rest = nj.simulate(network, X[2:], key=KEY, state=first.state)
+    np.testing.assert_array_equal(nj.simulate(network, X, key=KEY).outputs, want)
+    first = simulate(network, X[:2], KEY)
+    rest = simulate(network, X[2:], KEY, first.state)
     np.testing.assert_array_equal(np.concatenate([first.outputs, rest.outputs]), want)
     keys = jax.random.split(KEY, 3)
-    chips = jax.vmap(lambda key: nj.simulate(network, X, key=key).outputs)(keys)
+    chips = jax.vmap(lambda key: simulate(network, X, key).outputs)(keys)
     for key, chip in zip(keys, chips, strict=True):
         np.testing.assert_array_equal(outputs(layer, key=key), chip)
 
@@ -66,7 +76,7 @@ def test_mask_of_a_prepared_layer_is_the_one_that_runs_use():
     layer = BatchDropout(0.5)
     network = nj.Sequential((50, 4), drop=layer)
     mask = network.prepare(KEY)["drop"].mask((50, 4))
-    np.testing.assert_array_equal(nj.simulate(network, X, key=KEY).outputs[0, 0], mask)
+    np.testing.assert_array_equal(simulate(network, X, KEY).outputs[0, 0], mask)
     assert eqx.nn.inference_mode(layer).mask((3,)).all()
 
 
@@ -86,7 +96,7 @@ def test_inference_mode(layer):
 
 def test_gradient_follows_the_mask():
     network = nj.Sequential((50, 4), Dropout(0.5))
-    gradient = jax.grad(lambda x: nj.simulate(network, x, key=KEY).outputs.sum())(X)
+    gradient = jax.jit(jax.grad(lambda x: nj.simulate(network, x, key=KEY).outputs.sum()))(X)
     np.testing.assert_array_equal(gradient, outputs(Dropout(0.5)))
 
 
