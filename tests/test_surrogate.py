@@ -151,9 +151,8 @@ def test_derivative_of_a_closed_form(surrogate, step):
     u = np.linspace(-3.0123, 3.0456, 301)
     h = 1e-6
     slope = (step(u + h) - step(u - h)) / (2 * h)
-    np.testing.assert_allclose(
-        surrogate.derivative(u.astype(np.float32)), slope, rtol=2e-5, atol=2e-6
-    )
+    g = jax.jit(surrogate.derivative)(u.astype(np.float32))
+    np.testing.assert_allclose(g, slope, rtol=2e-5, atol=2e-6)
 
 
 def test_widths_relative_to_the_threshold():
@@ -185,9 +184,9 @@ def test_the_periodic_bumps_repeat_with_the_threshold():
 
 @pytest.mark.parametrize("surrogate", ALL, ids=IDS)
 def test_finite_to_the_second_derivative_at_extremes_and_ties(surrogate):
-    g = surrogate.derivative(EXTREMES)
+    both = jax.jit(lambda u: (surrogate.derivative(u), jax.vmap(jax.grad(surrogate.derivative))(u)))
+    g, second = both(EXTREMES)
     assert g.dtype == jnp.float32 and np.isfinite(g).all()
-    second = jax.jit(jax.vmap(jax.grad(surrogate.derivative)))(EXTREMES)
     assert np.isfinite(second).all()
     np.testing.assert_array_equal(g[5], g[6])  # both zeros are one tie
 
@@ -195,15 +194,17 @@ def test_finite_to_the_second_derivative_at_extremes_and_ties(surrogate):
 @pytest.mark.parametrize("surrogate", ALL, ids=IDS)
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_16_bit_floats_are_rounded_once(surrogate, dtype):
-    u = jnp.asarray(np.linspace(-3, 3, 61), dtype)
-    g = surrogate.derivative(u)
-    assert g.dtype == dtype
-    expected = surrogate.derivative(u.astype(jnp.float32)).astype(dtype)
-    np.testing.assert_array_equal(g.astype(jnp.float32), expected.astype(jnp.float32))
-    fire = jax.jit(lambda u: jax.jvp(lambda u: sg.spike(u, surrogate), (u,), (jnp.ones_like(u),)))
-    s, slope = fire(u)
-    assert s.dtype == slope.dtype == dtype
-    np.testing.assert_array_equal(s.astype(jnp.float32), np.asarray(u, np.float32) >= 0)
+    u = np.linspace(-3, 3, 61).astype(dtype)
+
+    @jax.jit
+    def values(u, wide):
+        fired = jax.jvp(lambda u: sg.spike(u, surrogate), (u,), (jnp.ones_like(u),))
+        return surrogate.derivative(u), surrogate.derivative(wide), *fired
+
+    g, expected, s, slope = (np.asarray(a) for a in values(u, np.asarray(u, np.float32)))
+    assert g.dtype == s.dtype == slope.dtype == dtype
+    np.testing.assert_array_equal(g, expected.astype(dtype))
+    np.testing.assert_array_equal(s, np.asarray(u, np.float32) >= 0)
 
 
 def test_the_spike_is_exact_at_ties():
@@ -224,16 +225,18 @@ def test_the_spike_is_exact_at_ties():
 
 @pytest.mark.parametrize("surrogate", ALL, ids=IDS)
 def test_forward_mode_is_reverse_mode(surrogate):
-    u = jnp.asarray(np.random.default_rng(0).normal(size=(3, 5)), jnp.float32)
-    weights = jnp.asarray(np.random.default_rng(1).normal(size=(3, 5)), jnp.float32)
+    u, weights = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
 
     def loss(u):
         return (weights * sg.spike(u, surrogate) ** 2).sum() + sg.spike(u, surrogate).sum()
 
-    forward, reverse = jax.jit(lambda u: (jax.jacfwd(loss)(u), jax.grad(loss)(u)))(u)
+    @jax.jit
+    def derivatives(u):
+        return jax.jacfwd(loss)(u), jax.grad(loss)(u), surrogate.derivative(u)
+
+    forward, reverse, g = derivatives(u)
     np.testing.assert_allclose(forward, reverse, rtol=1e-6, atol=1e-7)
-    s = np.asarray(sg.spike(u, surrogate))
-    expected = (2 * weights * s + 1) * surrogate.derivative(u)
+    expected = (2 * weights * (u >= 0) + 1) * g
     np.testing.assert_allclose(reverse, expected, rtol=1e-6, atol=1e-7)
 
 
