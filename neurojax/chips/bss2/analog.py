@@ -16,7 +16,7 @@ from neurojax._measured import OUTPUT, inject
 from neurojax.chips.bss2._integrator import AbstractCircuit, AbstractFiring, AbstractReadout
 from neurojax.chips.bss2._off import is_off
 from neurojax.chips.bss2.cadc import CADC, Sampled
-from neurojax.chips.bss2.refractory import counted_period, whole_steps
+from neurojax.chips.bss2.refractory import counted_period, nearest_steps
 from neurojax.chips.bss2.saturation import headroom, saturated_current
 from neurojax.fixed_point import clamp
 from neurojax.neurons._neuron import Parameter, number
@@ -139,7 +139,7 @@ class Analog(Layer):
                     del changed[name]
                     continue
                 period = counted_period(jnp.asarray(value)) * factor
-                changed[name] = whole_steps(period, plain.dt)
+                changed[name] = nearest_steps(period, plain.dt)
         if (
             plain.c_mem is None
             and "tau_mem" in changed

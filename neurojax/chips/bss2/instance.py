@@ -58,7 +58,10 @@ class SynapseInstance(eqx.Module):
 
     @property
     def strength(self) -> tuple[Array, Array] | None:
-        """All of it in one: what positive and what negative weights are multiplied with."""
+        """All of it in one: what positive and what negative weights are multiplied with.
+
+        Of one chip: `jax.vmap` over a batch of them.
+        """
         parts = [] if self.synapse is None else [self.synapse]
         if self.driver is not None:
             parts.append(jnp.stack([self.driver[None, :]] * 2))

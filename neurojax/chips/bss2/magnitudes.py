@@ -143,6 +143,8 @@ class Magnitudes(eqx.Module):
             known = isinstance(value, Constant)
             if known and not (0 <= value < float("inf")):
                 raise ValueError(f"Magnitudes: {name} is {value:g}; it must be a number >= 0")
+            if known and effect.unit == "probability" and value > 1:
+                raise ValueError(f"Magnitudes: {name} is {value:g}; a probability is 0 to 1")
             if value is None and effect.kind != LIMIT:
                 raise ValueError(f"Magnitudes: {name} is None; 0 switches it off")
         if (self.linear is None) != (self.limit is None):

@@ -20,6 +20,7 @@ from neurojax._network import Network, Provenance
 from neurojax.chips._checks import check_finite, folded
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
 from neurojax.chips._unchain import unchained
+from neurojax.chips.bss2 import perceptron
 from neurojax.chips.bss2._integrator import AbstractCircuit
 from neurojax.chips.bss2._neurons import to_circuit
 from neurojax.chips.bss2._report import Origin, explain, target
@@ -108,7 +109,7 @@ def map(
     layers = {
         name: _translated(name, normless[name], dt, problems, notes) for name in normless.names
     }
-    problems += _weights(normless)
+    problems += _weights(network, normless)
     whole = normless.replace(**layers)
     neurons = [name for name, layer in parts(whole) if isinstance(layer, AbstractCircuit)]
     scales = {
@@ -146,7 +147,16 @@ def _translated(
     if isinstance(layer, AbstractNeuron):
         own = notes.setdefault(name, [])
         return to_circuit(name, layer, dt, problems, own) or layer
-    if not isinstance(layer, (Linear, Synapse, *PASSES)):
+    if type(layer).__module__.startswith(perceptron.__name__):
+        problems.append(
+            Problem(
+                name,
+                f"the perceptron mode's {type(layer).__name__}",
+                "networks of spiking neurons are mapped",
+                "simulate it as it is, it computes like the chip; trace() writes it to a file",
+            )
+        )
+    elif not isinstance(layer, (Linear, Synapse, *PASSES)):
         problems.append(
             Problem(
                 name,
@@ -160,15 +170,16 @@ def _translated(
     return layer
 
 
-def _weights(network: Network) -> Iterator[Problem]:
-    """What is wrong with weights and biases."""
-    for name, layer in parts(network):
+def _weights(network: Network, normless: Network) -> Iterator[Problem]:
+    """What is wrong with weights and biases, once batch norms are in them."""
+    own = {name for name, layer in parts(network) if getattr(layer, "bias", None) is not None}
+    for name, layer in parts(normless):
         if not isinstance(layer, Linear):
             continue
         if layer.bias is not None:
             yield Problem(
                 name,
-                "it has a bias",
+                "it has a bias" if name in own else "its batch norm gives it a bias",
                 "synapses have weights only",
                 "set bias=None and train on, with an input that spikes at a fixed time instead",
             )

@@ -37,6 +37,6 @@ def counted_period(period: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return (jnp.floor(period * clock * (1 + 1e-6)) + 1) / clock
 
 
-def whole_steps(period: Any, dt: float) -> Array:
+def nearest_steps(period: Any, dt: float) -> Array:
     """The period in seconds, as the nearest whole number of time steps, at least one."""
     return jnp.maximum(jnp.round(jnp.asarray(period) / dt), 1) * dt

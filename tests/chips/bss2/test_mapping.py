@@ -238,3 +238,20 @@ def test_training_on_one_chip():
     assert accuracy[:3].mean() < 0.7 and accuracy[-5:].mean() > 0.9
     whole = network["fc"].integers()
     assert np.abs(whole).max() <= 15 and (whole != mapped.network["fc"].integers()).any()
+
+
+def test_layers_of_the_perceptron_mode_and_a_folded_bias_are_named_as_what_they_are():
+    hagen = {"a": bss2.perceptron.Linear(5, 3, key=KEYS[1]), "b": bss2.perceptron.ReLU()}
+    with pytest.raises(MappingError) as caught:
+        bss2.map(nj.Sequential((5,), **hagen))
+    named = [(p.layer, p.found) for p in caught.value.problems]
+    assert ("a", "the perceptron mode's Linear") in named
+    assert ("b", "the perceptron mode's ReLU") in named
+    normed = nj.Sequential((5,), a=linear(5, 6, bias=False), norm=nj.BatchNorm(6), n=bss2.LIF())
+    with pytest.raises(MappingError, match="'a': its batch norm gives it a bias"):
+        bss2.map(normed)
+
+
+def test_a_probability_is_at_most_one():
+    with pytest.raises(ValueError, match="loss is 2; a probability is 0 to 1"):
+        bss2.Magnitudes(loss=2.0)
