@@ -24,7 +24,7 @@ def test_reductions_as_hxtorch(golden):
 def test_max_shares_its_gradient_as_torch(golden):
     recorded = np.load(golden / "data/hxtorch.npz", allow_pickle=False)
     x, expected = recorded["max_over_time_grad/x"], recorded["max_over_time_grad/gx"]
-    gradient = jax.grad(lambda v: decode.max_over_time(v).sum())(x)
+    gradient = jax.jit(jax.grad(lambda v: decode.max_over_time(v).sum()))(x)
     np.testing.assert_allclose(gradient, expected, rtol=1e-6)
 
 
@@ -57,7 +57,9 @@ def test_first_spike_derivative_is_the_effect_of_a_spike(spikes):
         with_spike[place], without[place] = 1, 0
         expected[place] = (_first(with_spike, 7) - _first(without, 7))[place[1]]
     for silent in (None, 100.0):
-        gradient = jax.grad(lambda z, s=silent: decode.first_spike_time(z, silent=s).sum())(spikes)
+        gradient = jax.jit(
+            jax.grad(lambda z, s=silent: decode.first_spike_time(z, silent=s).sum())
+        )(spikes)
         assert (np.asarray(gradient) == expected).all()
     tangent = jax.jvp(decode.first_spike_time, (spikes,), (np.ones_like(spikes),))[1]
     assert (np.asarray(tangent) == expected.sum(axis=0)).all()

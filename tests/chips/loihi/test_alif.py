@@ -131,12 +131,12 @@ def test_gradients_are_those_of_the_equations():
     assert (run(neuron, x).outputs == spikes).all()
     assert 10 < spikes.sum() < spikes.size / 2
     loss = lambda neuron, x: jnp.sum(run(neuron, x).outputs * g)  # noqa: E731
-    to_neuron, to_x = jax.grad(loss, argnums=(0, 1))(neuron, x)
+    to_neuron, to_x = jax.jit(jax.grad(loss, argnums=(0, 1)))(neuron, x)
     np.testing.assert_allclose(to_x, expected_x, atol=2e-3 * np.abs(expected_x).max())
     for name, value in expected.items():
         np.testing.assert_allclose(getattr(to_neuron, name), value, rtol=5e-3, err_msg=name)
     # Forward mode too.
-    _, along = jax.jvp(lambda x: loss(neuron, x), (x,), (x,))
+    _, along = jax.jit(lambda x: jax.jvp(lambda x: loss(neuron, x), (x,), (x,)))(x)
     np.testing.assert_allclose(along, np.sum(np.asarray(to_x) * np.asarray(x)), rtol=1e-3)
 
 
@@ -148,7 +148,7 @@ def test_without_gradients_through_the_adaptation():
 
     def gradients(**more):
         neuron = ALIF(**options, **adapting, **more)
-        return jax.grad(lambda n: run(n, x).outputs.sum())(neuron)
+        return jax.jit(jax.grad(lambda n: run(n, x).outputs.sum()))(neuron)
 
     with_it, without = gradients(), gradients(adaptation_gradient=False)
     assert without.threshold_decay == 0

@@ -109,7 +109,7 @@ def test_gradients_are_the_adjoint():
         *states, _ = oracle(x, params, limit=held)
         return sum((w * s).sum() for w, s in zip(weights, states, strict=True))
 
-    found = eqx.filter_grad(loss)(neuron, jnp.asarray(x))
+    found = eqx.filter_jit(eqx.filter_grad(loss))(neuron, jnp.asarray(x))
     for name in names:
         up, down = (exact({**values, name: values[name] + h}) for h in (1e-6, -1e-6))
         np.testing.assert_allclose(

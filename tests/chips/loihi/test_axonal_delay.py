@@ -35,7 +35,7 @@ def test_whole_steps_and_gradients(shape):
         y = nj.simulate(nj.Sequential(shape, layer), x).outputs
         return jnp.sum(y * g), y
 
-    (to_layer, to_x), y = jax.grad(run, argnums=(0, 1), has_aux=True)(layer, x)
+    (to_layer, to_x), y = jax.jit(jax.grad(run, argnums=(0, 1), has_aux=True))(layer, x)
     expected = shifted(x, [n + 1 for n in limited])
     assert (y == expected).all()
     assert layer.whole().steps == tuple(n + 1 for n in limited)

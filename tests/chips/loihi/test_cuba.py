@@ -159,13 +159,13 @@ def test_gradients_are_the_adjoint(reset):
         reset_gradient=reset,
     )
     loss = lambda neuron, x: jnp.sum(run(neuron, x).outputs * g)  # noqa: E731
-    to_neuron, to_x = jax.grad(loss, argnums=(0, 1))(neuron, x)
+    to_neuron, to_x = jax.jit(jax.grad(loss, argnums=(0, 1)))(neuron, x)
     exact_x, exact_current, exact_voltage = adjoint(x, params, g, surrogate, reset)
     np.testing.assert_allclose(to_x, exact_x, atol=2e-5 * np.abs(exact_x).max())
     np.testing.assert_allclose(to_neuron.current_decay, exact_current, rtol=1e-4)
     np.testing.assert_allclose(to_neuron.voltage_decay, exact_voltage, rtol=1e-4)
     # Forward mode too.
-    _, along = jax.jvp(lambda x: loss(neuron, x), (x,), (x,))
+    _, along = jax.jit(lambda x: jax.jvp(lambda x: loss(neuron, x), (x,), (x,)))(x)
     np.testing.assert_allclose(along, np.sum(exact_x * np.asarray(x)), rtol=1e-3)
 
 
@@ -175,7 +175,7 @@ def test_decays_out_of_range_count_as_the_limit_and_can_come_back():
         neuron = CUBA(current_decay=jnp.float32(outside), voltage_decay=1.0, threshold=None)
         limit = CUBA(current_decay=inside, voltage_decay=1.0, threshold=None)
         assert (run(neuron, x).outputs == run(limit, x).outputs).all()
-        slope = jax.grad(lambda n: run(n, x).outputs.sum())(neuron).current_decay
+        slope = jax.jit(jax.grad(lambda n: run(n, x).outputs.sum()))(neuron).current_decay
         assert slope < 0
 
 
@@ -183,7 +183,7 @@ def test_learned_threshold():
     neuron = CUBA(current_decay=1.0, voltage_decay=0.0, threshold=jnp.array([0.7, 1.0]))
     x = jnp.full((1, 1, 2), 0.6875 + 1 / 4096)  # 0.7 is 44 steps of a weight, 0.6875
     assert run(neuron, x).outputs.tolist() == [[[1.0, 0.0]]]
-    slope = jax.grad(lambda n: run(n, x).outputs.sum())(neuron).threshold
+    slope = jax.jit(jax.grad(lambda n: run(n, x).outputs.sum()))(neuron).threshold
     assert (slope < 0).all()
     assert neuron.integers()["vThMant"].tolist() == [44, 64]
 
@@ -194,7 +194,7 @@ def test_no_gradient_to_a_threshold_through_the_width_of_a_graded_spike():
     x = jnp.array([0.5, 0.75]).reshape(2, 1, 1)
     for reset_gradient, gets_one in (("bypassed", False), ("full", True)):
         neuron = CUBA(graded=True, reset_gradient=reset_gradient, **options)
-        slope = jax.grad(lambda n: run(n, jnp.tile(x, (3, 1, 1))).outputs.sum())(neuron)
+        slope = jax.jit(jax.grad(lambda n: run(n, jnp.tile(x, (3, 1, 1))).outputs.sum()))(neuron)
         assert bool(slope.threshold != 0) is gets_one
 
 

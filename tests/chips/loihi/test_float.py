@@ -59,7 +59,7 @@ def test_without_bias_it_is_cuba_lif(gradient):
     assert (run(ours, x)[0] == run(theirs, x)[0]).all()
     loss = lambda neuron, x: jnp.sum(run(neuron, x)[0] * g)  # noqa: E731
     (to_ours, to_x), (to_theirs, expected) = (
-        jax.grad(loss, argnums=(0, 1))(neuron, x) for neuron in (ours, theirs)
+        jax.jit(jax.grad(loss, argnums=(0, 1)))(neuron, x) for neuron in (ours, theirs)
     )
     np.testing.assert_allclose(to_x, expected, rtol=1e-5, atol=1e-6)
     pairs = (("du", "decay_syn", -1), ("dv", "decay", -1), ("vth", "threshold", 1))

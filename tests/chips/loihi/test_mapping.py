@@ -444,7 +444,8 @@ def test_resonators_count_in_weight_steps(kind):
     run = nj.simulate(late.network, jnp.pad(x, ((0, 1), (0, 0), (0, 0))))
     np.testing.assert_array_equal(run.outputs[1:], nj.simulate(mapped.network, x).outputs)
     loss = lambda n: jnp.sum(nj.simulate(n, jnp.asarray(x)).outputs * jnp.arange(6.0))  # noqa: E731
-    before, after = eqx.filter_grad(loss)(net), eqx.filter_grad(loss)(mapped.network)
+    gradients = eqx.filter_jit(eqx.filter_grad(loss))
+    before, after = gradients(net), gradients(mapped.network)
     np.testing.assert_allclose(
         64 * after["z"].imag.synapse.weight, before["z"].imag.layer.weight, rtol=1e-3, atol=1e-3
     )
@@ -496,7 +497,8 @@ def test_gradients_are_those_before_mapping():
     assert isinstance(mapped.network["a"].surrogate, InSteps)
     x = jnp.asarray(spikes_in(5, 3, (5,)))
     loss = lambda n: jnp.sum(nj.simulate(n, x).outputs * jnp.arange(6.0))  # noqa: E731
-    before, after = eqx.filter_grad(loss)(net), eqx.filter_grad(loss)(mapped.network)
+    gradients = eqx.filter_jit(eqx.filter_grad(loss))
+    before, after = gradients(net), gradients(mapped.network)
     there = after["fc"].synapse.weight * 64
     np.testing.assert_allclose(there, before["fc"].weight, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(64 * after["a"].vth, before["a"].threshold, rtol=1e-4, atol=1e-4)

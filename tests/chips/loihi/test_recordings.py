@@ -47,7 +47,7 @@ def test_slayers_gradient_to_current_decays_is_the_true_one_times_minus_4096(nam
         )
         return jnp.sum(run(neuron, x) * weights)
 
-    to_decay = jax.grad(loss)(slayer.decay(z["cd"], learned=True, spatial=False))
+    to_decay = jax.jit(jax.grad(loss))(slayer.decay(z["cd"], learned=True, spatial=False))
     np.testing.assert_allclose(to_decay, -z["grad_cd"], rtol=1e-5)
 
 

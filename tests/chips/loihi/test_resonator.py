@@ -114,7 +114,7 @@ def test_limited_states_have_no_gradient_beyond_the_limit():
     neuron = RF(sin_decay=0.5, cos_decay=0.5, threshold=None, bits=16, scale=1)
     x = jnp.array([[[[0.0], [511.0]]], [[[0.0], [300.0]]]])  # im: 511, then 511 / 2 + 300
     assert run(neuron, x).outputs.ravel().tolist() == [511.0, 32767 / 64]
-    slope = jax.grad(loss(jnp.array([0.0, 1.0]).reshape(2, 1, 1)), argnums=1)(neuron, x)
+    slope = jax.jit(jax.grad(loss(jnp.array([0.0, 1.0]).reshape(2, 1, 1)), argnums=1))(neuron, x)
     assert (slope == 0).all()
 
 
@@ -162,7 +162,7 @@ def test_what_leaves_the_circle_can_come_back():
         held = neuron.prepare(None)
         assert 0 <= held.cos_decay <= 1
         assert math.hypot(held.sin_decay, held.cos_decay) < 1
-        grad = jax.grad(loss(1.0))(neuron, jnp.ones((3, 1, 2, 1)))
+        grad = jax.jit(jax.grad(loss(1.0)))(neuron, jnp.ones((3, 1, 2, 1)))
         assert np.isfinite(grad.sin_decay)
         assert grad.sin_decay != 0
 
@@ -230,7 +230,7 @@ def test_gradients_are_those_of_the_equations(kind, reset):
     x = jnp.float32(x)
     assert (run(neuron, x).outputs == spikes.detach().numpy()).all()
     assert 10 < spikes.sum() < spikes.numel() / 2
-    to_neuron, to_x = jax.grad(loss(g), argnums=(0, 1))(neuron, x)
+    to_neuron, to_x = jax.jit(jax.grad(loss(g), argnums=(0, 1)))(neuron, x)
     expected = given_x.grad.numpy()
     np.testing.assert_allclose(to_x, expected, atol=2e-3 * np.abs(expected).max())
     for name, value in leaves.items():
@@ -238,7 +238,7 @@ def test_gradients_are_those_of_the_equations(kind, reset):
             getattr(to_neuron, name), value.grad.numpy(), rtol=1e-2, err_msg=name
         )
     if kind is RF:  # forward mode too
-        _, along = jax.jvp(lambda x: loss(g)(neuron, x), (x,), (x,))
+        _, along = jax.jit(lambda x: jax.jvp(lambda x: loss(g)(neuron, x), (x,), (x,)))(x)
         np.testing.assert_allclose(along, np.sum(np.asarray(to_x) * np.asarray(x)), rtol=1e-3)
 
 
@@ -253,7 +253,7 @@ def test_finite_differences_of_the_rotation():
 
     sin, cos, h = 2000 / 4096, 3000 / 4096, 4 / 4096
     neuron = RF(sin_decay=jnp.float32(sin), cos_decay=jnp.float32(cos), threshold=None, scale=FINE)
-    slope = jax.grad(loss(weight))(neuron, jnp.asarray(x))
+    slope = jax.jit(jax.grad(loss(weight)))(neuron, jnp.asarray(x))
     by_sin = (value(sin + h, cos) - value(sin - h, cos)) / (2 * h)
     by_cos = (value(sin, cos + h) - value(sin, cos - h)) / (2 * h)
     np.testing.assert_allclose([slope.sin_decay, slope.cos_decay], [by_sin, by_cos], rtol=0.01)
@@ -272,7 +272,7 @@ def test_reset_that_the_gradient_does_not_see():
         expected[t, :, 0], expected[t, :, 1] = to_re, to_im
     for delay in ("before", False):
         same = dataclasses.replace(neuron, reset_delay=delay, surrogate=Sigmoid(4.0))
-        to_x = jax.grad(loss(1.0), argnums=1)(same, x)
+        to_x = jax.jit(jax.grad(loss(1.0), argnums=1))(same, x)
         np.testing.assert_allclose(to_x, expected, atol=1e-5 * np.abs(expected).max())
         assert (run(same, x).outputs == shown.outputs).all()
 

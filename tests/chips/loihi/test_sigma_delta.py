@@ -46,7 +46,7 @@ def gradients(neuron, x, weights):
     """To the parameters of the neuron and to x, of the weighted sum of messages."""
     floats, rest = eqx.partition(neuron, eqx.is_inexact_array)
     loss = lambda floats, x: jnp.sum(weights * run(eqx.combine(floats, rest), x).outputs)  # noqa: E731
-    return jax.grad(loss, argnums=(0, 1))(floats, x)
+    return jax.jit(jax.grad(loss, argnums=(0, 1)))(floats, x)
 
 
 def sdnn():
@@ -399,7 +399,7 @@ def test_nothing_is_lost_of_a_gradient():
         result = run(delta, x, probes=["n.residue"])
         return (result.outputs.sum(0) + result["n.residue"][-1]).sum()
 
-    found = jax.grad(reconstruction)(x)
+    found = jax.jit(jax.grad(reconstruction))(x)
     assert (found[:-1] == 0).all()
     assert (found[-1] == 1).all()
 
