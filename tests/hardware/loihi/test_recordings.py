@@ -1,4 +1,7 @@
-"""Files that slayer wrote: read, simulated, written again; and what netx made of them."""
+"""Files that slayer wrote: read, written again, and described.
+
+That they compute what slayer and netx computed is compared in tests/conformance/_lava_net.py.
+"""
 
 import h5py
 import jax.numpy as jnp
@@ -6,7 +9,6 @@ import numpy as np
 import pytest
 
 import neurojax as nj
-from neurojax.chips.loihi.lif import LIF
 from neurojax.hardware.loihi import configure, load, read
 
 NAMES = [
@@ -23,7 +25,6 @@ NAMES = [
     "net_rf_iz_dense",
     "net_sdnn",
 ]
-REFUSED_BY_NETX = ("net_pool", "net_input_affine")
 SHAPES = {"net_conv": (2, 7, 6)}  # its first layer has a stride: two heights fit
 
 
@@ -55,66 +56,14 @@ def assert_same_file(a, b):
         assert np.array_equal(second[name][2], value), name
 
 
-def at_end(network):
-    """Name of the last layer of every layer of the file."""
-    return {int(name.split(".")[0]): name for name in network.names}
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_a_file_of_slayer_computes_what_slayer_computed_and_is_written_again(
-    folder, tmp_path, name
-):
-    recorded = np.load(folder / f"{name}.npz")
+def test_a_file_of_slayer_is_written_again(folder, tmp_path, name):
     mapped = load(folder / f"{name}.net", input_shape=SHAPES.get(name), timing="slayer")
-    net = mapped.network
-    x = jnp.moveaxis(jnp.asarray(recorded["x"]), -1, 0)
-    ends = at_end(net)
-    run = nj.simulate(net, x * (64 if "0.input" in net else 1), probes=list(ends.values()))
-    assert len(ends) == sum(key.startswith("out") for key in recorded.files)
-    for number, end in ends.items():
-        unit = 1
-        if name == "net_sdnn":
-            unit = 1 << (18 if number == 4 else 12)
-        elif (name, number) == ("net_input_affine", 2):
-            unit = 1 << 12  # the membrane
-        expected = np.moveaxis(recorded[f"out{number}"], -1, 0)
-        np.testing.assert_array_equal(np.asarray(run[end]) / unit, expected, err_msg=end)
-        assert np.any(expected), "nothing is compared"
     configure(mapped).save(tmp_path / "again.net")
     assert_same_file(folder / f"{name}.net", tmp_path / "again.net")
     rows = mapped.report().rows
-    assert [row["layer"] for row in rows] == list(net.names)
+    assert [row["layer"] for row in rows] == list(mapped.network.names)
     assert sum(row["cores"] is not None for row in rows) == len(mapped.origins) > 0
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in REFUSED_BY_NETX])
-def test_timing_chip_is_what_netx_computes(folder, name):
-    """Not one step shifted, also where a bias makes it differ from slayer."""
-    recorded = np.load(folder / f"netx_{name}.npz")
-    net = load(folder / f"{name}.net", input_shape=SHAPES.get(name), timing="chip").network
-    if name == "net_dense_wgtnorm":
-        # netx does not apply the exponent of the normalisation.
-        neuron = net["0.neuron"]
-        assert neuron.shift == 1
-        unshifted = LIF(
-            du=neuron.du,
-            dv=neuron.dv,
-            vth=neuron.vth,
-            bias_mant=neuron.bias_mant,
-            bias_exp=neuron.bias_exp,
-        )
-        net = net.replace(**{"0.neuron": unshifted})
-    x = jnp.asarray(recorded["x"].T[:, None], jnp.float32)  # (W, H, C, T) there
-    y = nj.simulate(net, x).outputs[:, 0].T
-    np.testing.assert_array_equal(y, recorded["y"])
-
-
-@pytest.mark.parametrize("name", ["net_dense_norm", "net_dense_wgtnorm"])
-def test_timing_chip_is_slayer_with_delays_in_front(folder, name):
-    recorded = np.load(folder / f"{name}.npz")
-    net = load(folder / f"{name}.net", timing="chip").network
-    y = nj.simulate(net, jnp.moveaxis(jnp.asarray(recorded["x"]), -1, 0)).outputs
-    np.testing.assert_array_equal(np.moveaxis(y, 0, -1), recorded["preshift_out"])
 
 
 def test_aligned_layers_follow_each_other_within_a_step(folder):
