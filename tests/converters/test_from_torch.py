@@ -377,7 +377,7 @@ def test_gradients_flow_to_what_was_imported():
     module = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
     network = from_torch(module, input_shape=(4,))
     x = np.random.default_rng(0).random((1, 5, 4)).astype(np.float32)
-    grads = jax.grad(lambda net: nj.simulate(net, x).outputs.sum())(network)
+    grads = jax.jit(jax.grad(lambda net: nj.simulate(net, x).outputs.sum()))(network)
     module(torch.as_tensor(x[0])).sum().backward()
     for name in ("0", "2"):
         np.testing.assert_allclose(grads[name].weight, module[int(name)].weight.grad, atol=1e-5)

@@ -412,7 +412,7 @@ def test_what_is_equal_is_a_constant_and_what_differs_a_parameter():
     def loss(network, x):
         return nj.simulate(network, x).outputs.sum()
 
-    gradient = jax.grad(loss)(
+    gradient = jax.jit(jax.grad(loss))(
         from_nir(chain(node("LIF", tau=tau, **fields)), dt=DT), jnp.ones((5, 1, 3))
     )
     assert np.all(np.asarray(gradient["n0"].decay) != 0)
