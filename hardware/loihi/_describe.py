@@ -374,7 +374,11 @@ def _set_delays(network: Network, opened: list[_Open], problems: _Problems) -> N
                 problems.add(name, "delays behind a Flatten; put them in front of it")
                 continue
         if target.neuron is None or target.kind == "input":
-            problems.add(name, "there are no neurons with synapses in front of this delay")
+            problems.add(
+                name,
+                "there are no neurons with synapses in front of this delay; if it is slayer's step "
+                "behind every neuron, say so: configure(..., timing='slayer')",
+            )
             continue
         channels = network.out_shape(target.names[-1])[0]
         total = sum(np.broadcast_to(np.asarray(s), (channels,)) for s in part.delays.values())

@@ -131,7 +131,7 @@ def test_neurons_that_the_host_feeds():
     before = nj.simulate(net, x).outputs
     assert 0.05 < before.mean() < 0.95
     np.testing.assert_array_equal(nj.simulate(mapped.network, 64 * x).outputs, before)
-    assert configure(mapped).layers[0].type == "input"
+    assert configure(mapped, timing="slayer").layers[0].type == "input"
     with pytest.raises(MappingError, match="use scale=64"):
         map_network(net, scale=100)
 
