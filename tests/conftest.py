@@ -11,6 +11,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import hypothesis
+import jax
 import pytest
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -25,6 +26,17 @@ hypothesis.settings.register_profile("thorough", max_examples=1000, **_COMMON)
 hypothesis.settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev")
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _chips_are_compiled_quickly(request: pytest.FixtureRequest) -> None:
+    """Leaves out XLA's optimisations where most of the time goes into programs that run once.
+
+    A chip's integers don't depend on them, and comparisons of its floats have tolerances. The rest
+    (layers, neurons, converters, what the documentation shows) is compiled as users compile it.
+    """
+    quick = bool({"chips", "hardware"} & {*request.path.parts})
+    jax.config.update("jax_disable_most_optimizations", quick)
 
 
 @pytest.fixture(scope="session")
