@@ -47,6 +47,7 @@ from neurojax.layers import (
 from neurojax.neurons import IAF
 
 DROPPED = (Dropout, BatchDropout, Identity)
+READ = (Linear, Conv2d, BatchNorm, AvgPool2d, SumPool2d, Flatten, Reshape, Scale, Add, Concat, DVS)
 
 
 def read(
@@ -59,6 +60,10 @@ def read(
         for name in network.names:
             reader.read(name)
         finish(plan, reader.signals)
+        return plan
+    for name in network.names:  # nothing can be followed; still name what no chip of these takes
+        if not isinstance(network[name], READ + DROPPED) and integrator(network[name]) is None:
+            problems.append(unsupported(name, network[name]))
     return plan
 
 
