@@ -173,7 +173,8 @@ class _Lines:
 
     def _port(self, name: Hashable, index: int, count: int) -> float:
         _, y = self._corner(name)
-        return y + self.sizes.height / 2 + (index - (count - 1) / 2) * PORT
+        apart = min(PORT, self.sizes.height / (count + 1))  # many lines still begin at the box
+        return y + self.sizes.height / 2 + (index - (count - 1) / 2) * apart
 
     def _leaves(self, link: Link) -> Point:
         lines = self._out(link.source)
