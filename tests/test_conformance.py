@@ -270,7 +270,7 @@ def test_a_network_that_cannot_be_read_does_not_stop_the_others(tmp_path):
     assert "config_v3/all: can't be compared: ValueError" in text
     results = {r.case: r for r in _runner.run_area("dynapcnn", tmp_path / "dynapcnn")}
     assert [results[f"fine: {part}"].equal for part in ("first call", "second call")] == [True] * 2
-    assert results["layers"].difference == "1 cores, recorded 0"
+    assert results["layers"].difference == "cores ['IAFSqueeze_1'], recorded []"
     assert "weather" in results["memory: memory_summary"].difference
     assert results["memory: second call"].equal
 
