@@ -104,8 +104,7 @@ def to_samna(configuration: Configuration, *, validate: bool = True) -> Any:
         ValueError: samna refuses the configuration; with its message.
 
     Example:
-        >>> from neurojax.hardware.dynapcnn import load, to_samna
-        >>> to_samna(load("net.json"))  # doctest: +SKIP
+        With samna installed: `to_samna(load("net.json"))`.
     """
     module = _device_module(import_samna(), configuration.device)
     name = "DynapcnnConfiguration" if module.__name__.endswith("dynapcnn") else "SpeckConfiguration"
