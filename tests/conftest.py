@@ -1,6 +1,8 @@
 """Set-up shared by all tests: devices, hypothesis profiles, the recorded vectors."""
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before jax is imported: two CPU devices, so that sharding is tested on every machine.
@@ -37,6 +39,17 @@ def _chips_are_compiled_quickly(request: pytest.FixtureRequest) -> None:
     """
     quick = bool({"chips", "hardware"} & {*request.path.parts})
     jax.config.update("jax_disable_most_optimizations", quick)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_programs_are_let_go() -> Iterator[None]:
+    """Linux gives a process 65,530 memory maps; with one more, the next program to be compiled
+    crashes it. Each compiled program takes several, and a worker compiles thousands."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 25_000:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
