@@ -14,8 +14,8 @@ import neurojax as nj
 from neurojax.chips import MappingError, dynapcnn
 from neurojax.converters import from_nir, from_torch
 from neurojax.converters.nir import presets
+from tests.conformance._dynapcnn_case import UNLIMITED
 from tests.conformance._torch_text import parse
-from tests.conformance.dynapcnn import UNLIMITED
 from tests.converters._live import fill_on_grid, peer
 
 RECORDED = ("A_pool_linear", "B_bias_stride", "C_linears", "D_bn_chainpool", "E_reset_single")
