@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 REDUCTIONS = ("last", "sum", "mean", "count", "max", "min")
+NEURON_REDUCTIONS = ("count", "sum", "mean", "max", "min", "graded")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,18 +29,25 @@ class Probe:
             `"count"` (of non-zero values, int32), `"max"` and `"min"` keep one value
             `[batch, ...]`, formed in the scan.
         every: Record steps 0, k, 2k, ... of the run only.
+        neurons: None keeps every neuron. `"count"` (of non-zero values, int32), `"sum"`, `"mean"`,
+            `"max"`, `"min"` and `"graded"` (how many values are neither 0 nor 1, int32) make one
+            number of the layer's values in each step, `[time, batch]`; with `reduce` on top of it
+            one a sample, `[batch]`. The name is then `"hidden[count]"` or `"hidden[count]:sum"`.
 
     Raises:
         ValueError: Unknown reduction, or `every` below 1.
 
     Example:
         >>> Probe("hidden.v", every=10)
-        Probe(path='hidden.v', reduce=None, every=10)
+        Probe(path='hidden.v', reduce=None, every=10, neurons=None)
+        >>> Probe("hidden", neurons="count").name
+        'hidden[count]'
     """
 
     path: str
     reduce: str | None = None
     every: int = 1
+    neurons: str | None = None
 
     def __post_init__(self) -> None:
         if self.reduce is not None and self.reduce not in REDUCTIONS:
@@ -47,13 +55,19 @@ class Probe:
                 f"probe '{self.path}': unknown reduction {self.reduce!r}; "
                 f"choose None (full trace) or one of {', '.join(REDUCTIONS)}"
             )
+        if self.neurons is not None and self.neurons not in NEURON_REDUCTIONS:
+            raise ValueError(
+                f"probe '{self.path}': unknown reduction neurons={self.neurons!r}; "
+                f"choose None (every neuron) or one of {', '.join(NEURON_REDUCTIONS)}"
+            )
         if not isinstance(self.every, int) or self.every < 1:
             raise ValueError(f"probe '{self.path}': every={self.every!r} must be an integer >= 1")
 
     @property
     def name(self) -> str:
-        """Key of the trace in `Run.traces`: the path, with the reduction if there is one."""
-        return self.path if self.reduce is None else f"{self.path}:{self.reduce}"
+        """Key of the trace in `Run.traces`: the path, with the reductions if there are any."""
+        path = self.path if self.neurons is None else f"{self.path}[{self.neurons}]"
+        return path if self.reduce is None else f"{path}:{self.reduce}"
 
 
 class Target(NamedTuple):
@@ -64,18 +78,34 @@ class Target(NamedTuple):
     field: tuple[str, ...]
 
     def read(self, state: Any, output: Array) -> Array:
-        """The probed value after a step."""
+        """The probed value of a batch after a step."""
         value = output
         if self.field:
             value = state
             for name in self.field:
                 value = getattr(value, name)
-        return value
+        return over_neurons(self.probe.neurons, value)
 
     @property
     def in_carry(self) -> bool:
         """True if the value is reduced or thinned in the scan, not stacked by it."""
         return self.probe.reduce is not None or self.probe.every > 1
+
+
+def over_neurons(reduction: str | None, value: Array) -> Array:
+    """Values `[batch, ...]` of a step as one number a sample."""
+    if reduction is None:
+        return value
+    axes = tuple(range(1, value.ndim))
+    if reduction == "count":
+        return jnp.sum(value != 0, axes, jnp.int32)
+    if reduction == "graded":
+        return jnp.sum((value != 0) & (value != 1), axes, jnp.int32)
+    if reduction in ("sum", "mean"):
+        # bfloat16 sums would stop growing at 256 spikes.
+        wide = value.astype(jnp.promote_types(value.dtype, jnp.float32))
+        return jnp.sum(wide, axes) if reduction == "sum" else jnp.mean(wide, axes)
+    return jnp.max(value, axes) if reduction == "max" else jnp.min(value, axes)
 
 
 class Recorder(NamedTuple):

@@ -8,6 +8,7 @@ price of holding their outputs for all steps. Both compute the same numbers.
 
 from __future__ import annotations
 
+import functools as ft
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -261,12 +262,13 @@ def _all_at_once(plan: Plan, name: str, carry: Carry, inputs: Values) -> tuple[M
     for target in plan.targets:
         if target.layer != name:
             continue
+        probed = y if target.probe.neurons is None else jax.vmap(ft.partial(target.read, None))(y)
         if not target.in_carry:
-            values[_trace_name(target)] = y
+            values[_trace_name(target)] = probed
             continue
         # Through the same recorder, one step after the other, so that both schedules round alike.
         recordings[target.probe.name] = _record(
-            target, carry.recordings[target.probe.name], y, carry.t + jnp.arange(steps)
+            target, carry.recordings[target.probe.name], probed, carry.t + jnp.arange(steps)
         )
     delayed = {name: y[-1]} if name in carry.state.delayed else {}
     return Moved({name: None}, delayed, recordings), values
