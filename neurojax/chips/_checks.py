@@ -6,12 +6,31 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
+from neurojax._arguments import check_network
 from neurojax._graph import nearest
 from neurojax._network import Network
 from neurojax.chips._mapped import Problem
+from neurojax.chips._unchain import unchained
 from neurojax.layers.fold import fold_batch_norm
+
+
+def mappable(who: str, network: Network) -> Network:
+    """The network to be mapped, without chains of layers in one.
+
+    Raises:
+        TypeError: It is no network, or its parameters have no values, as within `jit`.
+    """
+    check_network(who, network)
+    network = unchained(network)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(network)):
+        raise TypeError(
+            f"{who} is called within jit, grad or vmap, where parameters have no values; map "
+            "outside, and simulate, differentiate or vmap over mapped.network"
+        )
+    return network
 
 
 def folded(network: Network, problems: list[Problem], *, legal: str, remedy: str) -> Network:

@@ -10,16 +10,13 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
-from neurojax._arguments import check_network
 from neurojax._graph import nearest
 from neurojax._layer import Layer
 from neurojax._network import Network, Provenance
-from neurojax.chips._checks import check_finite, folded
+from neurojax.chips._checks import check_finite, folded, mappable
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
-from neurojax.chips._unchain import unchained
 from neurojax.chips.bss2 import perceptron
 from neurojax.chips.bss2._integrator import AbstractCircuit
 from neurojax.chips.bss2._neurons import to_circuit
@@ -78,6 +75,7 @@ def map(
     Raises:
         MappingError: With every reason at once, each with the layer, the value found, what the
             chip can do, and what to change.
+        TypeError: It is called within `jit`, or with something else than a network.
         ValueError: An option is out of range, or names no layer.
 
     Example:
@@ -92,13 +90,7 @@ def map(
         >>> mapped.report().rows[0]["fan_in"]
         10
     """
-    check_network("bss2.map", network)
-    network = unchained(network)
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(network)):
-        raise TypeError(
-            "bss2.map is called within jit, grad or vmap, where parameters have no values; map "
-            "outside, and simulate, differentiate or vmap over mapped.network"
-        )
+    network = mappable("bss2.map", network)
     if not 0 < dt < math.inf:
         raise ValueError(f"bss2.map: dt is {dt!r}; it must be seconds > 0, such as 1e-6")
     problems: list[Problem] = []

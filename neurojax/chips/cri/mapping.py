@@ -19,14 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from neurojax._arguments import check_inputs, check_network
+from neurojax._arguments import check_inputs
 from neurojax._layer import Layer
 from neurojax._network import Network, Provenance
 from neurojax._simulate import simulate
-from neurojax.chips._checks import check_scale, folded
+from neurojax.chips._checks import check_scale, folded, mappable
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
 from neurojax.chips._surrogate import InSteps
-from neurojax.chips._unchain import unchained
 from neurojax.chips.cri import _scales
 from neurojax.chips.cri._links import BiasAxons, OneToOne
 from neurojax.chips.cri._plan import Bias, Gate, Link, Plan, Population
@@ -74,6 +73,7 @@ def map(
     Raises:
         MappingError: With every reason at once, each with the layer, the value found, what the
             chip can do, and what to change.
+        TypeError: It is called within `jit`, or with something else than a network.
         ValueError: An option is out of range.
 
     Example:
@@ -87,8 +87,7 @@ def map(
         >>> print(run(mapped, jnp.ones((4, 1, 1))).ravel())
         [0. 1. 0. 1.]
     """
-    check_network("cri.map", network)
-    network = unchained(network)
+    network = mappable("cri.map", network)
     check_scale("cri.map", network, scale, example=100)
     if sums not in SUMS:
         raise ValueError(f"cri.map: sums is {sums!r}; it must be in {SUMS}")

@@ -17,13 +17,12 @@ from typing import Any, Literal, NamedTuple, cast
 import jax.numpy as jnp
 import numpy as np
 
-from neurojax._arguments import check_network
 from neurojax._graph import topological_order
 from neurojax._layer import Constant, Layer
 from neurojax._network import Network
+from neurojax.chips._checks import mappable
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
 from neurojax.chips._surrogate import InSteps
-from neurojax.chips._unchain import unchained
 from neurojax.chips.dynapcnn._assemble import assemble
 from neurojax.chips.dynapcnn._blocks import Block
 from neurojax.chips.dynapcnn._checks import (
@@ -113,6 +112,7 @@ def map(
     Raises:
         MappingError: With every reason at once, each with the layer, the value found, what the
             chip can do, and what to change.
+        TypeError: It is called within `jit`, or with something else than a network.
         ValueError: The device is unknown, or an option is out of range.
 
     Example:
@@ -128,10 +128,9 @@ def map(
         >>> mapped.network["digits"].weight.shape
         (10, 4, 3, 3)
     """
-    check_network("dynapcnn.map", network)
+    network = mappable("dynapcnn.map", network)
     if merge_factors not in (None, "mean", "harmonic"):
         raise ValueError(f"merge_factors={merge_factors!r}; use 'mean', 'harmonic' or None")
-    network = unchained(network)
     chip = spec(device)
     silicon = {"overflow": overflow, "count_overflow": count_overflow, "leak_every": leak_every}
     options = Options(bias_bits, peer_lower_bound, max_spikes, surrogate, merge_factors, silicon)

@@ -14,17 +14,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
-from neurojax._arguments import check_network
 from neurojax._graph import Edge
 from neurojax._layer import Layer
 from neurojax._network import Network, Provenance
 from neurojax._simulate import simulate
-from neurojax.chips._checks import check_scale
+from neurojax.chips._checks import check_scale, mappable
 from neurojax.chips._mapped import MappedNetwork, MappingError, Problem
-from neurojax.chips._unchain import unchained
 from neurojax.chips.loihi._draft import Reading
 from neurojax.chips.loihi._integers import Choices, Made, map_population
 from neurojax.chips.loihi._messages import check_units
@@ -102,13 +99,7 @@ def map(
         >>> mapped.network["spikes"].describe()[:16]
         'LIF du 741, dv 2'
     """
-    check_network("loihi.map", network)
-    network = unchained(network)
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(network)):
-        raise TypeError(
-            "loihi.map is called within jit, grad or vmap, where parameters have no values; map "
-            "outside, and simulate, differentiate or vmap over mapped.network"
-        )
+    network = mappable("loihi.map", network)
     chip = spec(device)
     _check_options(network, chip, timing, scale, weight_bits, exponent, reset, bias)
     problems: list[Problem] = []

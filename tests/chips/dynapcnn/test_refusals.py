@@ -1,5 +1,6 @@
 """Networks that the chip can't hold: every reason, with layer, value, range and remedy."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -398,6 +399,12 @@ def test_unknown_device():
     net = nj.Sequential((2, 8, 8), a=conv(), s=iaf())
     with pytest.raises(ValueError, match="no device 'loihi'"):
         map_network(net, device="loihi")
+
+
+def test_parameters_without_values():
+    net = nj.Sequential((2, 8, 8), a=conv(), s=iaf())
+    with pytest.raises(TypeError, match="dynapcnn.map is called within jit.*map outside"):
+        eqx.filter_jit(map_network)(net)
 
 
 def test_a_mapped_network_is_not_mapped_again():
