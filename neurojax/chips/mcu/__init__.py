@@ -1,0 +1,26 @@
+"""A microcontroller as a chip: networks in the fixed-point arithmetic of generated C code.
+
+`map` quantises a network; simulating the result gives the integers that the C code which
+`neurojax.hardware.c` writes computes, bit for bit.
+"""
+
+from neurojax.chips.mcu.affine import (
+    BatchNorm as BatchNorm,
+    Conv as Conv,
+    Dense as Dense,
+    Weights as Weights,
+)
+from neurojax.chips.mcu.neurons import (
+    IF as IF,
+    LIF as LIF,
+    MembraneState as MembraneState,
+    Parameters as Parameters,
+)
+from neurojax.chips.mcu.pool import Pool as Pool
+from neurojax.chips.mcu.spec import (
+    Format as Format,
+    Number as Number,
+    Spec as Spec,
+    number_of as number_of,
+)
+from neurojax.chips.mcu.values import Add as Add, Quantise as Quantise
