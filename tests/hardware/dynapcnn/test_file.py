@@ -98,6 +98,7 @@ def test_files_that_are_none(tmp_path, saved):
     assert "was the file cut off?" in refusal(tmp_path, "")
     assert "format is 'list'" in refusal(tmp_path, "[]")
     assert "format is None" in refusal(tmp_path, "{}")
+    assert "nested too deeply" in refusal(tmp_path, "[" * 100_000)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="not a text file"):
         load(tmp_path / "binary")
