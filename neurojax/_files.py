@@ -15,6 +15,9 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     If the block raises, the temporary file is removed, and whatever was at `path` is as before.
 
+    Raises:
+        OSError: There is no such folder, `path` is itself a folder, or it can't be written there.
+
     Example:
         >>> from pathlib import Path
         >>> from tempfile import mkdtemp
@@ -25,6 +28,11 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         ('1 2 3', 1)
     """
     path = Path(path)
+    # The system's messages would name the temporary file, which nobody asked for.
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: folder {path.parent} does not exist; make it first")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(handle)
     part = Path(name)
