@@ -102,10 +102,17 @@ def over_neurons(reduction: str | None, value: Array) -> Array:
     if reduction == "graded":
         return jnp.sum((value != 0) & (value != 1), axes, jnp.int32)
     if reduction in ("sum", "mean"):
-        # bfloat16 sums would stop growing at 256 spikes.
-        wide = value.astype(jnp.promote_types(value.dtype, jnp.float32))
+        wide = value.astype(_sum_type(value.dtype, reduction))
         return jnp.sum(wide, axes) if reduction == "sum" else jnp.mean(wide, axes)
     return jnp.max(value, axes) if reduction == "max" else jnp.min(value, axes)
+
+
+def _sum_type(dtype: Any, reduction: str) -> Any:
+    """What values are added up in: bfloat16 sums would stop growing at 256 spikes, and those of
+    integers would be off above 2^24 in float32."""
+    if reduction == "sum" and jnp.issubdtype(dtype, jnp.integer):
+        return jnp.promote_types(dtype, jnp.int32)
+    return jnp.promote_types(dtype, jnp.float32)
 
 
 class Recorder(NamedTuple):
@@ -149,8 +156,7 @@ def recorder(probe: Probe) -> Recorder:
                 )
             return jnp.full(value.shape, -limit if probe.reduce == "max" else limit, value.dtype)
         if probe.reduce in ("sum", "mean"):
-            # bfloat16 sums would stop growing at 256 spikes.
-            return jnp.zeros(value.shape, jnp.promote_types(value.dtype, jnp.float32))
+            return jnp.zeros(value.shape, _sum_type(value.dtype, probe.reduce))
         return jnp.zeros(value.shape, value.dtype)
 
     def combine(recording: Array, value: Array) -> Array:

@@ -153,6 +153,7 @@ class Activity:
         ]
         table = text_table(header, rows, right=header[1:5])
         each = self.spikes() / self.samples
-        return f"{table}\nsamples: {self.samples:,}; steps: {self.steps:,}; spikes: {each:,.6g} a sample"
+        what = f"samples: {self.samples:,}; steps: {self.steps:,}; spikes: {each:,.6g} a sample"
+        return f"{table}\n{what}"
 
     __repr__ = __str__
