@@ -14,7 +14,7 @@ from jaxtyping import ArrayLike, Float, Int, Num
 
 from ._rate import check_steps
 from ._spike_list import check_raster
-from ._time_grid import LARGEST_RASTER, microseconds, step_edges
+from ._time_grid import LARGEST_RASTER, counted, microseconds, step_edges
 
 
 class Events(eqx.Module):
@@ -99,20 +99,9 @@ def events_to_raster(
         )
     edges = step_edges(tick, steps)
     step = np.searchsorted(edges, time, side="right") - 1
-    inside = (step >= 0) & (step < steps)
 
     channel = events.polarity if channels == 2 else np.zeros_like(events.polarity)
-    place = (step[inside], channel[inside], events.y[inside], events.x[inside])
-    limits = zip(("polarity", "y", "x"), place[1:], shape, strict=True)
-    for name, value, limit in limits:
-        if value.size and (value.min() < 0 or value.max() >= limit):
-            raise ValueError(
-                f"events_to_raster: {name} runs from {value.min()} to {value.max()}; "
-                f"shape {shape} has room for 0 to {limit - 1}."
-            )
-    whole = (steps, *shape)
-    flat = np.ravel_multi_index(tuple(part.astype(np.int64) for part in place), whole)
-    return np.bincount(flat, minlength=math.prod(whole)).reshape(whole).astype(np.float32)
+    return counted(step, {"polarity": channel, "y": events.y, "x": events.x}, steps, shape)
 
 
 def raster_to_events(

@@ -25,7 +25,7 @@ from jaxtyping import ArrayLike, Float, Num
 
 from neurojax.encode import Events
 from neurojax.encode._spike_list import check_raster
-from neurojax.encode._time_grid import LARGEST_RASTER, microseconds, step_edges
+from neurojax.encode._time_grid import LARGEST_RASTER, counted, microseconds, step_edges
 
 EVENT = np.dtype(
     [("x", np.int32), ("y", np.int32), ("t", np.int64), ("feature", np.int32), ("layer", np.int32)]
@@ -249,17 +249,8 @@ def events_to_raster(
             f"events_to_raster: {steps} steps of shape {shape} are too large for memory; the first "
             f"event is at {stream['t'].min()} us: give `start` or `steps`"
         )
-    inside = (step >= 0) & (step < steps)
-    place = (step[inside], *(stream[name][inside] for name in ("feature", "y", "x")))
-    for name, value, limit in zip(("feature", "y", "x"), place[1:], shape, strict=True):
-        if value.size and (value.min() < 0 or value.max() >= limit):
-            raise ValueError(
-                f"events_to_raster: {name} runs from {value.min()} to {value.max()}; shape {shape} "
-                f"has room for 0 to {limit - 1}"
-            )
-    whole = (steps, *shape)
-    flat = np.ravel_multi_index(tuple(part.astype(np.int64) for part in place), whole)
-    return np.bincount(flat, minlength=math.prod(whole)).reshape(whole).astype(np.float32)
+    place = {name: stream[name] for name in ("feature", "y", "x")}
+    return counted(step, place, steps, shape)
 
 
 def _bins(t: np.ndarray, dt: float, bins: str) -> np.ndarray:
