@@ -20,10 +20,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._layer import Shape
-from neurojax._measured import inject_all, is_output
 from neurojax.neurons._leak import METHODS, AbstractLeak, check_one_given, decay_factor
 from neurojax.neurons._neuron import AbstractNeuron, Parameter, check_choice, number, option
 from neurojax.neurons._spiking import AbstractSpiking
+from neurojax.neurons.li import AbstractReadout
 
 ORDERS = ("new", "old", "jump_then_decay", "decay_input")
 
@@ -134,7 +134,7 @@ class CubaIAF(AbstractCuba, AbstractSpiking):
         return CubaState(v, i, refractory), spikes
 
 
-class CubaLI(AbstractCuba, AbstractLeak):
+class CubaLI(AbstractCuba, AbstractReadout):
     """Leaky integrator with an exponentially decaying synaptic current; the output is v.
 
     Args:
@@ -160,14 +160,3 @@ class CubaLI(AbstractCuba, AbstractLeak):
         i, drive = self.synapse(state.i, x)
         v = self.integrate(state.v, drive)
         return CubaState(self.bounded(v), i), v
-
-    def step_measured(
-        self,
-        state: CubaState,
-        x: Array,
-        measured: Mapping[str, Array],
-        *,
-        key: PRNGKeyArray | None = None,
-    ) -> tuple[CubaState, Array]:
-        state, v = self.step(state, x, key=key)
-        return inject_all(state, v, is_output("v", measured))

@@ -6,13 +6,28 @@ from collections.abc import Mapping
 
 from jaxtyping import Array, PRNGKeyArray
 
-from neurojax._layer import Shape
+from neurojax._layer import Shape, State
 from neurojax._measured import inject_all, is_output
 from neurojax.neurons._leak import AbstractLeak
 from neurojax.neurons._spiking import MembraneState
 
 
-class LI(AbstractLeak):
+class AbstractReadout(AbstractLeak):
+    """A leaky membrane that is the output: a measured one stands for both."""
+
+    def step_measured(
+        self,
+        state: State,
+        x: Array,
+        measured: Mapping[str, Array],
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[State, Array]:
+        state, v = self.step(state, x, key=key)
+        return inject_all(state, v, is_output("v", measured))
+
+
+class LI(AbstractReadout):
     """Leaky integrator: v = v_rest + decay (v - v_rest) + gain x; the output is v.
 
     Args:
@@ -39,14 +54,3 @@ class LI(AbstractLeak):
         del key
         v = self.integrate(state.v, x)
         return MembraneState(self.bounded(v)), v
-
-    def step_measured(
-        self,
-        state: MembraneState,
-        x: Array,
-        measured: Mapping[str, Array],
-        *,
-        key: PRNGKeyArray | None = None,
-    ) -> tuple[MembraneState, Array]:
-        state, v = self.step(state, x, key=key)
-        return inject_all(state, v, is_output("v", measured))
