@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools as ft
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import equinox as eqx
 import jax
@@ -54,6 +54,16 @@ class Saturation(NamedTuple):
     def plus(self, other: Saturation) -> Saturation:
         """Both together."""
         return Saturation(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+class How(TypedDict):
+    """What every product takes besides its numbers: see `mac`. `what` is its name in messages."""
+
+    num_sends: int
+    mock: MockParameter
+    key: PRNGKeyArray | None
+    out_of_range: str
+    what: str
 
 
 def multiply(

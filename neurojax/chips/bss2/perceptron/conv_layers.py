@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._layer import Shape, check_shape
-from neurojax.chips.bss2.perceptron._multiply import Saturation
+from neurojax.chips.bss2.perceptron._multiply import How, Saturation
 from neurojax.chips.bss2.perceptron.convolution import (
     convolve,
     convolve_expanded,
@@ -120,8 +120,8 @@ class _Conv(MACLayer):
             return x
         return jnp.pad(x, ((0, 0), *self.padding), mode=PADDING_MODES[self.padding_mode])
 
-    def product(self, x: Array, weight: Array, common: dict[str, Any]) -> tuple[Array, Saturation]:
-        return convolve(x, weight, self.bias, stride=self.stride, ndim=self.ndim, **common)
+    def product(self, x: Array, weight: Array, how: How) -> tuple[Array, Saturation]:
+        return convolve(x, weight, self.bias, stride=self.stride, ndim=self.ndim, **how)
 
     def out_shape(self, in_shape: Shape) -> Shape:
         name = type(self).__name__
@@ -227,9 +227,9 @@ class ExpandedConv1d(_Conv):
         times = _expansions(num_expansions, layer.weight.shape, layer.stride)
         return assemble(cls, **vars(layer), num_expansions=times)
 
-    def product(self, x: Array, weight: Array, common: dict[str, Any]) -> tuple[Array, Saturation]:
+    def product(self, x: Array, weight: Array, how: How) -> tuple[Array, Saturation]:
         return convolve_expanded(
-            x, weight, self.bias, stride=self.stride, num_expansions=self.num_expansions, **common
+            x, weight, self.bias, stride=self.stride, num_expansions=self.num_expansions, **how
         )
 
     def _size(self) -> str:

@@ -13,15 +13,16 @@ from __future__ import annotations
 import functools as ft
 import math
 from collections.abc import Sequence
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from neurojax.chips.bss2.perceptron._multiply import Saturation, multiply
+from neurojax.chips.bss2.perceptron._multiply import How, Saturation, multiply
 from neurojax.chips.bss2.perceptron.mock import COLUMNS, MOCK, ROWS, MockParameter
 from neurojax.chips.bss2.perceptron.operations import floats
-from neurojax.layers._weights import per_axis
+from neurojax.layers._weights import per_axis, positive
 from neurojax.layers.convolution import window_counts
 
 
@@ -191,13 +192,10 @@ def convolve(
     *,
     stride: int | Sequence[int],
     ndim: int,
-    num_sends: int,
-    mock: MockParameter,
-    key: PRNGKeyArray | None,
-    out_of_range: str,
-    what: str,
+    **how: Unpack[How],
 ) -> tuple[Array, Saturation]:
     """Convolution over the last `ndim` axes, any number of them before the channels."""
+    what = how["what"]
     x, weight = _checked(what, x, weight, bias, ndim)
     strides = per_axis(f"{what}: stride", stride, ndim)
     kernel = weight.shape[2:]
@@ -205,11 +203,7 @@ def convolve(
     y, counts = multiply(
         _windows(x, kernel, strides),
         weight.reshape(weight.shape[0], -1).T,
-        num_sends=num_sends,
-        mock=mock,
-        key=key,
-        out_of_range=out_of_range,
-        what=what,
+        **how,
     )
     y = jnp.moveaxis(y, -1, -1 - ndim)
     if bias is not None:
@@ -224,23 +218,13 @@ def convolve_expanded(
     *,
     stride: int | Sequence[int],
     num_expansions: int,
-    num_sends: int,
-    mock: MockParameter,
-    key: PRNGKeyArray | None,
-    out_of_range: str,
-    what: str,
+    **how: Unpack[How],
 ) -> tuple[Array, Saturation]:
     """Convolution over the last axis, several positions a product."""
-    if (
-        isinstance(num_expansions, bool)
-        or not isinstance(num_expansions, int)
-        or num_expansions < 1
-    ):
-        raise ValueError(
-            f"{what}: num_expansions is {num_expansions!r}; it must be an integer >= 1"
-        )
+    what = how["what"]
+    times = positive(f"{what}: num_expansions", num_expansions)
     x, weight = _checked(what, x, weight, bias, 1)
-    (step,), times = per_axis(f"{what}: stride", stride, 1), num_expansions
+    (step,) = per_axis(f"{what}: stride", stride, 1)
     out, _, kernel = weight.shape
     length = x.shape[-1]
     (wanted,) = window_counts(what, (length,), (kernel,), (step,), ((0, 0),))
@@ -255,11 +239,7 @@ def convolve_expanded(
         None if bias is None else jnp.repeat(bias, times),
         stride=step * times,
         ndim=1,
-        num_sends=num_sends,
-        mock=mock,
-        key=key,
-        out_of_range=out_of_range,
-        what=what,
+        **how,
     )
     y = y.reshape(*y.shape[:-2], out, times, y.shape[-1])
     y = jnp.swapaxes(y, -1, -2).reshape(*y.shape[:-2], -1)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from neurojax._layer import Shape, check_shape
-from neurojax.chips.bss2.perceptron._multiply import Saturation, multiply
+from neurojax.chips.bss2.perceptron._multiply import How, Saturation, multiply
 from neurojax.chips.bss2.perceptron.mac_layer import MACLayer, Options, drawn_fields, mac_fields
 from neurojax.chips.bss2.perceptron.operations import add
 from neurojax.layers._weights import assemble, positive
@@ -106,9 +106,9 @@ class Linear(MACLayer):
         """Number of outputs."""
         return self.weight.shape[-2]
 
-    def product(self, x: Array, weight: Array, common: dict[str, Any]) -> tuple[Array, Saturation]:
+    def product(self, x: Array, weight: Array, how: How) -> tuple[Array, Saturation]:
         columns = weight.T if self.avg == 1 else jnp.repeat(weight.T, self.avg, axis=-1)
-        y, counts = multiply(x, columns, **common)
+        y, counts = multiply(x, columns, **how)
         if self.avg > 1:
             y = y.reshape(*y.shape[:-1], -1, self.avg).mean(-1)
         return y if self.bias is None else add(y, self.bias), counts

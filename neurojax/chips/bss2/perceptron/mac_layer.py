@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from neurojax._layer import Layer, Shape, State
 from neurojax._network import Network
-from neurojax.chips.bss2.perceptron._multiply import Saturation, check_options
+from neurojax.chips.bss2.perceptron._multiply import How, Saturation, check_options
 from neurojax.chips.bss2.perceptron.initialise import (
     default_num_sends,
     first_bias,
@@ -81,22 +81,22 @@ class MACLayer(Layer):
         x = self.padded(x)
         if self.input_transform is not None:
             x = self.input_transform(x)
-        common = {
+        how: How = {
             "num_sends": self.num_sends,
             "mock": self.mock,
             "key": key,
             "out_of_range": self.out_of_range,
             "what": type(self).__name__,
         }
-        y, counts = self.product(x, weight, common)
+        y, counts = self.product(x, weight, how)
         return (state.plus(counts) if self.count else state), y
 
     def padded(self, x: Array) -> Array:
         """The input with its padding."""
         return x
 
-    def product(self, x: Array, weight: Array, common: dict[str, Any]) -> tuple[Array, Saturation]:
-        """The output, from input and weights as they are sent; `common` is for `multiply`."""
+    def product(self, x: Array, weight: Array, how: How) -> tuple[Array, Saturation]:
+        """The output, from input and weights as they are sent; `how` is for `multiply`."""
         raise NotImplementedError
 
     def describe(self) -> str:
