@@ -10,6 +10,8 @@ from neurojax.chips.mcu.affine import (
     Dense as Dense,
     Weights as Weights,
 )
+from neurojax.chips.mcu.mapping import map as map, values as values
+from neurojax.chips.mcu.merge import Add as Add, Quantise as Quantise
 from neurojax.chips.mcu.neurons import (
     IF as IF,
     LIF as LIF,
@@ -17,10 +19,15 @@ from neurojax.chips.mcu.neurons import (
     Parameters as Parameters,
 )
 from neurojax.chips.mcu.pool import Pool as Pool
+from neurojax.chips.mcu.ranges import (
+    LayerRange as LayerRange,
+    ranges_of as ranges_of,
+    read_ranges as read_ranges,
+    write_ranges as write_ranges,
+)
 from neurojax.chips.mcu.spec import (
     Format as Format,
     Number as Number,
     Spec as Spec,
     number_of as number_of,
 )
-from neurojax.chips.mcu.values import Add as Add, Quantise as Quantise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -32,6 +32,9 @@ class CodeLayer(Layer):
     """
 
     format: Format = eqx.field(static=True, kw_only=True)
+
+    parametric: ClassVar[bool] = False
+    """Whether it has parameters, so that `format.weights_q` means something."""
 
     @property
     def number(self) -> Number:

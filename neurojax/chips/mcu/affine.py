@@ -19,7 +19,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -44,6 +44,8 @@ class Weights(NamedTuple):
 
 class Affine(ActivatedLayer):
     """y = W x + b, whatever W x is."""
+
+    parametric: ClassVar[bool] = True
 
     weight: Array = eqx.field(converter=as_weight)
     bias: Array | None = eqx.field(

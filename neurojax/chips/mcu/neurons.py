@@ -27,7 +27,7 @@ References:
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -68,6 +68,8 @@ class Parameters(NamedTuple):
 
 class Neuron(CodeLayer):
     """What both neurons share: threshold, reset, how they are held."""
+
+    parametric: ClassVar[bool] = True
 
     threshold: Any = eqx.field(converter=parameter, kw_only=True, default=1.0)
     reset: str = eqx.field(static=True, kw_only=True, default="subtract")
@@ -128,7 +130,7 @@ class Neuron(CodeLayer):
 
     def integers(self) -> Parameters:
         """What the code holds, as Python integers (or floats). Only outside of jit."""
-        found = {}
+        found: dict[str, Any] = {}
         for name, value in self.parameters().items():
             held = self._integers(value, self.format.weights_q)
             found[name] = None if held is None else np.ravel(held)[0].item()
