@@ -1,7 +1,7 @@
 """Layers that multiply with weights and add a bias: dense, convolution, batch norm.
 
 In C, with wsf, bsf, isf, osf the q of weights, bias, input and output, tsf = max(wsf, bsf), and
-without bias bsf = wsf:
+bsf = wsf where the format has no `bias_q`:
 
     acc = (L) sum of x * w                              wraps, in any order
     acc = scale(acc, wsf - tsf)
@@ -65,11 +65,10 @@ class Affine(ActivatedLayer):
 
     def shifts(self) -> dict[str, int]:
         form = self.format
-        both = {
-            "weights": form.weights_q - form.sum_q,
-            "bias": form.bias_scale - form.sum_q - self.input_q,
-        }
-        return (both if self.bias is not None else {}) | super().shifts()
+        found = {"weights": form.weights_q - form.sum_q}
+        if self.bias is not None:
+            found["bias"] = form.bias_scale - form.sum_q - self.input_q
+        return found | super().shifts()
 
     def _product(self, x: Array, weight: Array) -> Array:
         """W x, of floats or of int32."""
@@ -105,9 +104,8 @@ class Affine(ActivatedLayer):
             return state, self._activated(smooth, 1.0)
         smooth = smooth * 2.0 ** (form.output_q - self.input_q)
         total = self._product(x.astype(jnp.int32), integers_of(self.weight, form.weights_q))
-        total = wrap(total, form.number.long_bits)
+        total = self._scale(wrap(total, form.number.long_bits), form.weights_q - form.sum_q)
         if self.bias is not None:
-            total = self._scale(total, form.weights_q - form.sum_q)
             bias = integers_of(self.bias, form.bias_scale)
             bias = self._scale(bias, form.bias_scale - form.sum_q - self.input_q)
             total = wrap(total + self._along(bias), form.number.long_bits)
