@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +11,8 @@ from neurojax._graph import nearest
 from neurojax._table import text_table
 
 
-class LayerActivity(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class LayerActivity:
     """What came out of one layer, or what an input of the network carried.
 
     Rows are samples, columns are time steps. A value that is not zero counts once, whatever it is:

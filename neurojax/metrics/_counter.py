@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+import functools as ft
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -18,6 +20,7 @@ from neurojax._probe import Probe, over_neurons
 from neurojax._progress import PatientBar
 from neurojax._simulate import simulate
 from neurojax.chips._mapped import MappedNetwork
+from neurojax.datasets import Dataset
 from neurojax.metrics._activity import Activity, LayerActivity
 
 Batch = dict[str, Any]
@@ -68,17 +71,17 @@ def count_spikes(
         spikes        2                6   0.5               2  spikes
         samples: 1; steps: 6; spikes: 6 a sample
     """
-    network = network.network if isinstance(network, MappedNetwork) else network
-    network = eqx.nn.inference_mode(network)
-    names = _chosen(network, layers)
+    net = network.network if isinstance(network, MappedNetwork) else network
+    net = eqx.nn.inference_mode(net)
+    names = _chosen(net, layers)
     total: Activity | None = None
     number = _number_of_batches(inputs, batch_size)
     with PatientBar("counting", progress) as bar:
-        for index, (batch, valid) in enumerate(_batches(network, inputs, batch_size)):
+        for index, (batch, valid) in enumerate(_batches(net, inputs, batch_size)):
             bar.step(index, number)
             own = key if key is None or index == 0 else jax.random.fold_in(key, index)
-            counted = _count(network, batch, own, names, valid)
-            part = _as_activity(network, counted, int(valid.sum()))
+            counted = _count(net, batch, own, names, valid)
+            part = _as_activity(net, counted, int(valid.sum()))
             total = part if total is None else total + part
     if total is None:
         raise ValueError("there are no batches to count spikes in; give at least one")
@@ -86,15 +89,15 @@ def count_spikes(
 
 
 class _Counted(NamedTuple):
-    """What one layer put out over a batch."""
+    """What one layer put out over a batch; NumPy arrays once they are on the host."""
 
-    nonzero: Array  # int32 [time, batch]
-    total: Array  # [time, batch]
-    graded: Array  # int32 scalar: values that are neither 0 nor 1
-    neurons: Array  # int32 [*shape]
-    sums: Array  # [*shape]
-    last: Array  # int32 [*shape]
-    last_sums: Array  # [*shape]
+    nonzero: Any  # int32 [time, batch]
+    total: Any  # [time, batch]
+    graded: Any  # int32 scalar: values that are neither 0 nor 1
+    neurons: Any  # int32 [*shape]
+    sums: Any  # [*shape]
+    last: Any  # int32 [*shape]
+    last_sums: Any  # [*shape]
 
 
 @eqx.filter_jit
@@ -107,28 +110,28 @@ def _count(
 ) -> dict[str, _Counted]:
     """Counters of the named layers and inputs; samples that are not valid don't count."""
     layers = [name for name in names if name in network]
-    probes = [
-        probe
-        for name in layers
-        for probe in (
+    probes = {
+        name: [
             Probe(name, neurons="count"),
             Probe(name, neurons="sum"),
             Probe(name, neurons="graded"),
             Probe(name, "count"),
             Probe(name, "sum"),
             Probe(name, "last"),
-        )
-    ]
-    given = inputs if len(inputs) > 1 else next(iter(inputs.values()))
-    run = simulate(network, given, key=key, probes=probes)
+        ]
+        for name in layers
+    }
+    run = simulate(network, inputs, key=key, probes=itertools.chain(*probes.values()))
 
-    def counted(
-        nonzero: Array, total: Array, graded: Array, neurons: Array, sums: Array, last: Array
-    ) -> _Counted:
-        of_valid = lambda x: jnp.sum(  # noqa: E731
-            x, 0, where=valid.reshape(-1, *(1,) * (x.ndim - 1)), dtype=x.dtype
-        )
-        return _Counted(
+    def of_valid(x: Array) -> Array:
+        chosen = valid.reshape(-1, *(1,) * (x.ndim - 1))
+        return jnp.sum(x, 0, where=chosen, dtype=x.dtype)
+
+    result = {}
+    for name in names:
+        traces = [run[probe.name] for probe in probes[name]] if name in probes else None
+        nonzero, total, graded, neurons, sums, last = traces or _of_input(inputs[name])
+        result[name] = _Counted(
             nonzero,
             total,
             jnp.sum(jnp.where(valid, graded, 0)),
@@ -137,20 +140,15 @@ def _count(
             of_valid((last != 0).astype(jnp.int32)),
             of_valid(last.astype(sums.dtype)),
         )
-
-    result = {}
-    for name in names:
-        if name in network:
-            traces = (run[probe.name] for probe in probes if probe.path == name)
-            result[name] = counted(*traces)
-            continue
-        x = inputs[name]
-        x = x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.float32)
-        each = [jax.vmap(lambda v, r=r: over_neurons(r, v))(x) for r in ("count", "sum", "graded")]
-        wide = jnp.promote_types(x.dtype, jnp.float32)
-        neurons = jnp.sum(x != 0, 0, jnp.int32)
-        result[name] = counted(*each, neurons, jnp.sum(x, 0, wide), x[-1])
     return result
+
+
+def _of_input(x: Array) -> list[Array]:
+    """What the probes of a layer would have recorded of an input."""
+    x = x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.float32)
+    each = [jax.vmap(ft.partial(over_neurons, kind))(x) for kind in ("count", "sum", "graded")]
+    sums = jnp.sum(x, 0, jnp.promote_types(x.dtype, jnp.float32))
+    return [*each, jnp.sum(x != 0, 0, jnp.int32), sums, x[-1]]
 
 
 def _as_activity(network: Network, counted: Mapping[str, _Counted], samples: int) -> Activity:
@@ -202,6 +200,11 @@ def _chosen(network: Network, layers: Iterable[str] | None) -> tuple[str, ...]:
 
 
 def _is_one_batch(inputs: Any) -> bool:
+    if isinstance(inputs, Dataset):
+        raise TypeError(
+            "a Dataset has no time axis; give batches as the network takes them, such as "
+            "((encode(x), y) for x, y in datasets.batches(data, 256, shuffle=False))"
+        )
     return isinstance(inputs, Mapping) or hasattr(inputs, "shape")
 
 
@@ -226,18 +229,22 @@ def _batches(
             batch = batch[0]
         arrays = _by_input(network, batch)
         samples = next(iter(arrays.values())).shape[1]
-        # A batch that is larger than the first one is not cut: it runs as it comes.
-        step = max(size or 0, samples) if batch_size is None else batch_size
         size = size or samples
+        # A batch that is larger than the first one is not cut: it runs as it comes.
+        step = batch_size or max(samples, 1)
         for first in range(0, samples, step):
             piece = {name: x[:, first : first + step] for name, x in arrays.items()}
             yield _filled(piece, size)
 
 
 def _by_input(network: Network, batch: Any) -> Batch:
-    """A batch as arrays by input's name. What is wrong with them, `simulate` says."""
-    if not isinstance(batch, Mapping):
-        batch = dict.fromkeys(network.inputs, batch)
+    """A batch as arrays by input's name. What is wrong with their shapes, `simulate` says."""
+    batch = batch if isinstance(batch, Mapping) else {next(iter(network.inputs)): batch}
+    if set(batch) != set(network.inputs):
+        raise ValueError(
+            f"the network has the inputs {', '.join(network.inputs)}, but a batch has "
+            f"{', '.join(batch)}; give a dict with an array for each"
+        )
     arrays = {n: x if isinstance(x, jax.Array) else np.asarray(x) for n, x in batch.items()}
     for name, x in arrays.items():
         if x.ndim < 2:
@@ -252,6 +259,6 @@ def _filled(batch: Batch, size: int) -> tuple[Batch, np.ndarray]:
     samples = next(iter(batch.values())).shape[1]
     missing = max(size - samples, 0)
     if missing:
-        xp: Sequence[int] = [*range(samples), *[samples - 1] * missing]
-        batch = {name: x[:, np.asarray(xp)] for name, x in batch.items()}
+        chosen = np.minimum(np.arange(size), samples - 1)
+        batch = {name: x[:, chosen] for name, x in batch.items()}
     return batch, np.arange(samples + missing) < samples
