@@ -1,8 +1,8 @@
 """Recordings of the Qualia plug-in for spiking networks (qualia.md of the fact sheets).
 
 What is compared: the folding of batch norm, `fusebn.{json,npz}`, and quantisation to fixed point,
-`quantizer.{json,npz}`. The other recordings (energy, operation counts, generated code) are listed
-as not compared yet.
+`quantizer.{json,npz}`, and generated code, `codegen.{json,npz}`. The other recordings (energy,
+operation counts) are listed as not compared yet.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import neurojax as nj
 from neurojax.converters import _torch_layers as torch_layers
 from neurojax.converters.fuse import fuse_batch_norm
 from neurojax.quantise import Grid, MinMax
+from tests.conformance import _qualia_codegen
 from tests.conformance._result import Result, attempt, compare
 
 ROUNDING = 1e-6  # of the largest magnitude: convolutions add up in another order
@@ -41,7 +42,6 @@ OPTIONS = {
 }
 OTHERS = {
     "energy": "energy estimates",
-    "codegen": "generated code",
     "pipeline": "the pipeline",
 }
 ROUNDINGS = {"nearest": "half_up", "floor": "floor", "ceil": "ceil"}
@@ -53,6 +53,9 @@ def run(directory: Path) -> Iterator[Result]:
         if path.stem in ("fusebn", "quantizer"):
             one = _fusion if path.stem == "fusebn" else _quantisation
             yield from attempt(path.stem, "all", ft.partial(cases_of, path, one))
+            continue
+        if path.stem == "codegen":
+            yield from attempt("codegen", "all", ft.partial(_qualia_codegen.run, directory))
             continue
         what = next((text for name, text in OTHERS.items() if path.stem.startswith(name)), "it")
         why = f"{what} can't be compared yet"
