@@ -1,0 +1,8 @@
+/* @about@ */
+#include <stdint.h>
+
+#include "include/number.h"
+#include "include/@name@.h"
+@weights_include@
+
+@functions@
