@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, UInt32
 
+from neurojax.chips.dynapcnn._dense_conv import convolve_rows
 from neurojax.layers._bilinear import bilinear_primitive
 from neurojax.layers._im2col import (
     Window,
@@ -35,10 +36,10 @@ from neurojax.layers._im2col import (
 WORD = 32  # bits
 CHUNK = 128  # events that are handled together
 
-# Measured on a CPU: an event costs as much as 80 multiplications for each of the values that it
+# Measured on a CPU: an event costs as much as 130 multiplications for each of the values that it
 # adds, and for 24 more. Below the size of the product where the search for events costs more than
 # the product, and takes longer to compile than it saves, the convolution stays dense.
-PRODUCTS_PER_VALUE = 80
+PRODUCTS_PER_VALUE = 130
 FIXED_VALUES = 24
 SMALLEST = 1_000_000
 
@@ -68,11 +69,12 @@ def _either(x: Array, weight: Array, *, window: Window) -> Array:
     words = _bits(counts.ravel())
     ends = jnp.cumsum(lax.population_count(words).astype(jnp.int32))
 
-    def by_events() -> Array:
-        y = _by_events(counts, kernels, window, words, ends)
-        return y.reshape(*lead, *y.shape[1:])
-
-    return lax.cond(ends[-1] <= limit, by_events, lambda: forward(x, weight, window=window))
+    y = lax.cond(
+        ends[-1] <= limit,
+        lambda: _by_events(counts, kernels, window, words, ends),
+        lambda: convolve_rows(counts, kernels, window),
+    )
+    return y.reshape(*lead, *y.shape[1:])
 
 
 def _reach(weight: Array, window: Window) -> tuple[int, int]:
