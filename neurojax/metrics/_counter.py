@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, PRNGKeyArray
 
+from neurojax._arguments import check_network
 from neurojax._graph import nearest
 from neurojax._layer import Layer
-from neurojax._network import Network
+from neurojax._network import Network, check_finite
 from neurojax._probe import Probe, over_neurons
 from neurojax._progress import PatientBar
 from neurojax._simulate import simulate
@@ -72,6 +73,8 @@ def count_spikes(
         samples: 1; steps: 6; spikes: 6 a sample
     """
     net = network.network if isinstance(network, MappedNetwork) else network
+    check_network("count_spikes", net)
+    check_finite(net)
     net = eqx.nn.inference_mode(net)
     names = _chosen(net, layers)
     total: Activity | None = None
