@@ -241,7 +241,7 @@ def _make_dense(layer: Any) -> Callable[..., Layer]:
     return lambda form, qs, activation: Dense(
         layer.weight,
         layer.bias,
-        format=_without_bias(form, layer),
+        format=form,
         input_q=qs[0],
         activation=activation,
     )
@@ -255,15 +255,10 @@ def _make_conv(layer: Any) -> Callable[..., Layer]:
         padding=layer.padding,
         dilation=layer.dilation,
         groups=layer.groups,
-        format=_without_bias(form, layer),
+        format=form,
         input_q=qs[0],
         activation=activation,
     )
-
-
-def _without_bias(form: Format, layer: Any) -> Format:
-    """The format without a scale for a bias that is not there."""
-    return form._replace(bias_q=None) if layer.bias is None else form
 
 
 def _make_norm(layer: core.BatchNorm) -> Callable[..., Layer]:

@@ -1,7 +1,7 @@
 """Layers that multiply with weights and add a bias: dense, convolution, batch norm.
 
-In C, with wsf, bsf, isf, osf the q of weights, bias, input and output, tsf = max(wsf, bsf), and
-bsf = wsf where the format has no `bias_q`:
+In C, with wsf, bsf, isf, osf the q of weights, bias, input and output, and tsf = max(wsf, bsf); bsf
+is wsf where the format has no `bias_q`, and tsf is wsf where the layer has no bias:
 
     acc = (L) sum of x * w                              wraps, in any order
     acc = scale(acc, wsf - tsf)
@@ -60,15 +60,22 @@ class Affine(ActivatedLayer):
                 f"{self.weight.shape} have {self.weight.shape[0]} outputs"
             )
 
+    @property
+    def sum_q(self) -> int:
+        """The q that weights and bias have in common."""
+        return self.format.weights_q if self.bias is None else self.format.sum_q
+
     def result_q(self) -> int:
-        return self.input_q + self.format.sum_q
+        return self.input_q + self.sum_q
 
     def shifts(self) -> dict[str, int]:
-        form = self.format
-        found = {"weights": form.weights_q - form.sum_q}
-        if self.bias is not None:
-            found["bias"] = form.bias_scale - form.sum_q - self.input_q
-        return found | super().shifts()
+        if self.bias is None:
+            return super().shifts()
+        both = {
+            "weights": self.format.weights_q - self.sum_q,
+            "bias": self.format.bias_scale - self.sum_q - self.input_q,
+        }
+        return both | super().shifts()
 
     def _product(self, x: Array, weight: Array) -> Array:
         """W x, of floats or of int32."""
@@ -104,10 +111,11 @@ class Affine(ActivatedLayer):
             return state, self._activated(smooth, 1.0)
         smooth = smooth * 2.0 ** (form.output_q - self.input_q)
         total = self._product(x.astype(jnp.int32), integers_of(self.weight, form.weights_q))
-        total = self._scale(wrap(total, form.number.long_bits), form.weights_q - form.sum_q)
+        total = wrap(total, form.number.long_bits)
         if self.bias is not None:
+            total = self._scale(total, form.weights_q - self.sum_q)
             bias = integers_of(self.bias, form.bias_scale)
-            bias = self._scale(bias, form.bias_scale - form.sum_q - self.input_q)
+            bias = self._scale(bias, form.bias_scale - self.sum_q - self.input_q)
             total = wrap(total + self._along(bias), form.number.long_bits)
         return state, self._finish(total, smooth)
 
