@@ -8,6 +8,7 @@ globally, nothing needs a display, nothing has to be closed. They need matplotli
 
 from neurojax.plot._bars import spike_counts as spike_counts
 from neurojax.plot._bss2 import bss2 as bss2
+from neurojax.plot._costs import costs as costs
 from neurojax.plot._placement import CoreUse as CoreUse, placement as placement
 from neurojax.plot._spikes import raster as raster
 from neurojax.plot._traces import traces as traces
