@@ -1,4 +1,4 @@
-"""Convolution of counts as matrix products, a row of the kernel at a time.
+"""Convolution of counts as a matrix product, a row of the kernel at a time.
 
 The shortest way to a matrix product, all taps of the kernel beside each other, copies every input
 nine times for a 3x3 kernel, and the copying takes as long as the product. Here only the columns of
@@ -18,41 +18,31 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from neurojax.layers._im2col import HIGHEST, Window, out_sizes
+from neurojax.layers._im2col import HIGHEST, Window, forward, out_sizes
 
 
-def convolve_rows(
+def convolve_dense(
     x: Float[Array, "batch channels height width"],
     weight: Float[Array, "out channels kernel_height kernel_width"],
     window: Window,
 ) -> Float[Array, "batch out out_height out_width"]:
-    """Cross-correlation without groups and dilation.
-
-    Output row o meets row y of the kernel in the padded input row stride o + y. So the input rows
-    fall into as many phases as the stride has rows, and each row of the kernel needs one of them.
-    """
+    """Cross-correlation without groups and dilation, by rows where that is faster."""
+    if window.stride[0] != 1:  # most of the rows of outputs would be thrown away
+        return forward(x, weight[None], window=window)
     out, channels, kernel_height, kernel_width = weight.shape
     rows, columns = out_sizes(x.shape[2:], weight.shape[2:], window)
-    stride, (top, _) = window.stride[0], window.padding[0]
-    taps = _columns(x, kernel_width, columns, window)
-    blocks = []
-    for phase in range(min(stride, kernel_height)):
-        first = (phase - top) % stride  # row of the input
-        before = (first + top - phase) // stride  # rows of padding in this phase
-        inputs = taps[:, :, first::stride]
-        count = inputs.shape[2]
-        if not count:
-            continue
-        kernels = weight[:, :, phase::stride]
-        matrix = kernels.transpose(2, 0, 3, 1).reshape(-1, kernel_width * channels)
-        y = jnp.matmul(matrix, inputs.reshape(matrix.shape[1], -1), precision=HIGHEST)
-        y = y.reshape(-1, out, len(x), count, columns)
-        for i in range(kernels.shape[2]):
-            low = before - i
-            edges = ((0, 0, 0), (0, 0, 0), (low, rows - count - low, 0), (0, 0, 0))
-            blocks.append(lax.pad(y[i], jnp.zeros((), y.dtype), edges))
-    total = functools.reduce(operator.add, blocks)
-    return total.transpose(1, 0, 2, 3)
+    height, (top, _) = x.shape[2], window.padding[0]
+    inputs = _columns(x, kernel_width, columns, window)
+    matrix = weight.transpose(2, 0, 3, 1).reshape(-1, kernel_width * channels)
+    y = jnp.matmul(matrix, inputs.reshape(matrix.shape[1], -1), precision=HIGHEST)
+    y = y.reshape(kernel_height, out, len(x), height, columns)
+    # Row i of the kernel meets input row r in output row r + top - i.
+    zero, none = jnp.zeros((), y.dtype), (0, 0, 0)
+    moved = [
+        lax.pad(y[i], zero, (none, none, (top - i, rows - height - top + i, 0), none))
+        for i in range(kernel_height)
+    ]
+    return functools.reduce(operator.add, moved).transpose(1, 0, 2, 3)
 
 
 def _columns(

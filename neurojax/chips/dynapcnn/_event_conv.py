@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, UInt32
 
-from neurojax.chips.dynapcnn._dense_conv import convolve_rows
+from neurojax.chips.dynapcnn._dense_conv import convolve_dense
 from neurojax.layers._bilinear import bilinear_primitive
 from neurojax.layers._im2col import (
     Window,
@@ -72,7 +72,7 @@ def _either(x: Array, weight: Array, *, window: Window) -> Array:
     y = lax.cond(
         ends[-1] <= limit,
         lambda: _by_events(counts, kernels, window, words, ends),
-        lambda: convolve_rows(counts, kernels, window),
+        lambda: convolve_dense(counts, kernels, window),
     )
     return y.reshape(*lead, *y.shape[1:])
 
