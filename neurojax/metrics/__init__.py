@@ -31,3 +31,15 @@ from neurojax.metrics.devices import (
     work as work,
 )
 from neurojax.metrics.latency import Latency as Latency, latency as latency
+from neurojax.metrics.lemaire import (
+    EnergyEstimationMetric as EnergyEstimationMetric,
+    EnergyEstimationMetricLoggerFields as EnergyEstimationMetricLoggerFields,
+    EnergyMetrics as EnergyMetrics,
+    EnergyTable as EnergyTable,
+    OperationCounter as OperationCounter,
+    OperationCounterLoggerFields as OperationCounterLoggerFields,
+    OperationMetrics as OperationMetrics,
+    OperationTable as OperationTable,
+    energy as energy,
+    operations as operations,
+)
