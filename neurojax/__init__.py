@@ -6,6 +6,7 @@ from neurojax import (
     decode as decode,
     encode as encode,
     fixed_point as fixed_point,
+    metrics as metrics,
     plot as plot,
     quantise as quantise,
     surrogate as surrogate,
