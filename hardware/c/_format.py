@@ -204,7 +204,11 @@ def schema() -> dict[str, Any]:
         "required": names,
         "additionalProperties": False,
         "properties": {name: {} for name in names}
-        | {"format": {"enum": [FORMAT]}, "version": {"enum": [VERSION]}},
+        | {
+            "format": {"enum": [FORMAT]},
+            "version": {"enum": [VERSION]},
+            "number": {"type": "object", "properties": {"name": {"enum": list(NUMBERS)}}},
+        },
         "allOf": [
             {
                 "if": {"properties": {"number": {"properties": {"name": {"enum": [name]}}}}},

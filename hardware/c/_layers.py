@@ -6,6 +6,7 @@ integers divided by 2^q, so that the code, and the simulation, are the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from neurojax._layer import Layer
+from neurojax._layer import Constant, Layer
 from neurojax.chips.mcu import (
     IF,
     LIF,
@@ -76,10 +77,13 @@ def write_layer(name: str, layer: Layer) -> dict[str, Any]:
         entry["weight"] = weights.weight.tolist()
         entry["bias"] = None if weights.bias is None else weights.bias.tolist()
     if isinstance(layer, IF | LIF):
-        held = layer.integers()._asdict()
-        names = layer.parameters()
-        entry |= {field: held[field] for field in names}
-        entry["trained"] = [field for field in names if eqx.is_array(getattr(layer, field))]
+        held, real = layer.integers()._asdict(), layer.parameters()
+        trained = [field for field, value in real.items() if eqx.is_array(value)]
+        for field, value in real.items():
+            # A constant keeps the digits that single precision would cut off.
+            whole = layer.number.real and isinstance(value, Constant)
+            entry[field] = float(value) if whole else held[field]
+        entry["trained"] = trained
         entry["surrogate"] = _text_of(layer.surrogate)
     return entry
 
@@ -108,8 +112,9 @@ def read_layer(entry: Mapping[str, Any], number: Number) -> Layer:
         for field in ("threshold", "v_reset", "rtau"):
             value = entry.get(field)
             if value is not None:
-                array = _real(value, form.weights_q, number)
-                options[field] = array if field in entry["trained"] else float(array)
+                trained = field in entry["trained"]
+                exact = value if number.real else math.ldexp(value, -form.weights_q)
+                options[field] = jnp.asarray(exact, jnp.float32) if trained else float(exact)
         if entry["surrogate"] is not None:
             options["surrogate"] = by_name(entry["surrogate"])
     return kind(**options)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from neurojax._layer import Layer
-from neurojax._network import Network
+from neurojax._network import Network, check_finite
 from neurojax.chips import MappedNetwork
 from neurojax.chips.mcu import Number, Spec, number_of
 from neurojax.chips.mcu._report import Origin, explain
@@ -44,6 +44,7 @@ def to_text(mapped: MappedNetwork, options: Mapping[str, Any]) -> str:
         ValueError: Layers that have no C, that differ in their numbers, or that hold NaN.
     """
     network, chip = mapped.network, mapped.chip
+    check_finite(network)
     layers = [write_layer(name, network[name]) for name in network.names]
     problems = [
         f"layer '{name}' computes with {layer.format.number}, the network with {chip.number}"
