@@ -66,6 +66,11 @@ def set_monitors(
         elif name in names:
             watched = [str(name)]
         elif isinstance(name, str) and (name.lower() == CAMERA_NAME or name == camera):
+            if camera is None:
+                raise ValueError(
+                    f"monitor: '{name}', but the network does not use the camera's block; map it "
+                    "with dvs_input=True"
+                )
             vendor["dvs_layer"]["monitor_enable"] = True
             watched = []
         else:

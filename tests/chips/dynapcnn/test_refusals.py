@@ -403,7 +403,7 @@ def test_unknown_device():
 
 def test_parameters_without_values():
     net = nj.Sequential((2, 8, 8), a=conv(), s=iaf())
-    with pytest.raises(TypeError, match="dynapcnn.map is called within jit.*map outside"):
+    with pytest.raises(TypeError, match=r"dynapcnn.map is called within jit.*map outside"):
         eqx.filter_jit(map_network)(net)
 
 

@@ -114,11 +114,13 @@ def test_monitor(mapped):
     assert watched("all") == ("spikes", "spikes2")
     assert watched("spikes") == watched(["spikes"]) == ("spikes",)
     assert watched([]) == ()
-    assert watched(["DVS", "spikes"]) == ("spikes", "dvs")
+    with pytest.raises(ValueError, match="'dvs', but the network does not use the camera's block"):
+        watched(["dvs", "spikes"])
     with pytest.raises(ValueError, match="monitor: no core 'spikes3'; did you mean"):
         watched(["spikes3"])
     graph = camera_graph()
     assert configure(graph, monitor=["camera", -1]).monitored == ("b", "c", "dvs")
+    assert configure(graph, monitor=["DVS", "b"]).monitored == ("b", "dvs")
 
 
 def test_the_camera_alone(tmp_path):
