@@ -85,13 +85,16 @@ def placement(
         ValueError: No layers, two entries for a core, a destination without a layer.
     """
     starts: dict[str, str] = {}
+    outputs: dict[Hashable, tuple[int, ...]] = {}
     if isinstance(cores, MappedNetwork):
         from neurojax.chips.dynapcnn import core_use
 
-        starts, cores = _starts(cores), core_use(cores)
+        starts, outputs, cores = _starts(cores), _camera_outputs(cores), core_use(cores)
     rows = [_as_core(core) for core in cores]
     used = [row for row in rows if row.layer is not None]
     idle = [row for row in rows if row.layer is None]
+    if not used and not outputs:
+        raise ValueError("placement: no core has a layer")
     _check(rows, used)
     fed = {core for row in used for core in row.destinations}
     inputs = {row.core: _inputs(row, fed) for row in used}
@@ -103,11 +106,9 @@ def placement(
         for row in used
         for i, core in enumerate(row.destinations)
     ]
-    outputs: dict[Hashable, tuple[int, ...]] = {
-        row.core: _outputs(row) for row in used if _outputs(row)
-    }
+    outputs |= {row.core: _outputs(row) for row in used if _outputs(row)}
     names = {row.core: textwrap.wrap(_breakable(row.layer), LETTERS)[:2] for row in used}
-    header = HEADER + LINE * max(len(lines) for lines in names.values())
+    header = HEADER + LINE * max(map(len, names.values()), default=1)
     sizes = Sizes(WIDTH, header + BAR * len(MEMORIES), START, LABEL)
     ends: dict[Hashable, int] = {core: len(pools) for core, pools in outputs.items()}
     layout = lay_out(
@@ -150,6 +151,15 @@ def _starts(mapped: MappedNetwork) -> dict[str, str]:
     said = [shapes[0], *network[camera].describe().split(", ")[1:]]
     said += [] if shapes[0] == shapes[1] else [f"to {shapes[1]}"]
     return {camera: "\n".join(said)}
+
+
+def _camera_outputs(mapped: MappedNetwork) -> dict[Hashable, tuple[int, ...]]:
+    """The camera's block, if it feeds outputs, with the pooling on the way to each."""
+    from neurojax.chips.dynapcnn import dvs_of, routes
+
+    camera = dvs_of(mapped.network)
+    ways = [way for way in routes(mapped.network) if way.source == camera and way.target is None]
+    return {camera: tuple(way.pool for way in ways)} if ways else {}
 
 
 def _inputs(row: CoreUse, fed: set[int]) -> tuple[str, ...]:
@@ -293,8 +303,6 @@ def _as_core(core: Any) -> CoreUse:
 
 
 def _check(rows: Sequence[CoreUse], used: Sequence[CoreUse]) -> None:
-    if not used:
-        raise ValueError("placement: no core has a layer")
     numbers = [row.core for row in rows]
     twice = sorted({n for n in numbers if numbers.count(n) > 1})
     if twice:

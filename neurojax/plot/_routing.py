@@ -83,7 +83,7 @@ def lay_out(
         sizes: Sizes.
     """
     depth = depths(names, [link for link in links if link.source not in starts])
-    levels = max(depth.values()) + 1
+    levels = max(depth.values(), default=0) + 1  # an input may be all there is
     bands = -(-levels // columns)
     columns = -(-levels // bands)  # rows of about equal length
     places: dict[Hashable, _Place] = {}
@@ -171,6 +171,10 @@ class _Lines:
     def _x(self, column: int) -> float:
         return self.left + column * (self.sizes.width + self.channel)
 
+    def _right(self, name: Hashable) -> float:
+        start = self.places[name].column < 0
+        return self._corner(name)[0] + (self.sizes.start if start else self.sizes.width)
+
     def _port(self, name: Hashable, index: int, count: int) -> float:
         _, y = self._corner(name)
         apart = min(PORT, self.sizes.height / (count + 1))  # many lines still begin at the box
@@ -179,9 +183,7 @@ class _Lines:
     def _leaves(self, link: Link) -> Point:
         lines = self._out(link.source)
         count = len(lines) + self.ends.get(link.source, 0)
-        x, _ = self._corner(link.source)
-        width = self.sizes.start if self.places[link.source].column < 0 else self.sizes.width
-        return x + width, self._port(link.source, lines.index(link), count)
+        return self._right(link.source), self._port(link.source, lines.index(link), count)
 
     def _arrives(self, link: Link) -> Point:
         lines = self._into(link.target)
@@ -210,8 +212,7 @@ class _Lines:
         ends = {}
         for name, count in self.ends.items():
             lines = len(self._out(name))
-            x, _ = self._corner(name)
-            ends[name] = x + self.sizes.width, self._port(name, lines, lines + count)
+            ends[name] = self._right(name), self._port(name, lines, lines + count)
         return Layout(
             {name: self._corner(name) for name in self.places},
             [(link, self._line(link)) for link in self.links],

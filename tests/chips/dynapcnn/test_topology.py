@@ -221,6 +221,21 @@ def test_the_picture_shows_the_camera_and_every_way():
     assert any(word.startswith("2×8×8\npixels on") for word in words)
 
 
+def test_the_picture_shows_outputs_of_the_camera():
+    def shown(mapped):
+        return [text.get_text() for text in nj.plot.placement(mapped).texts]
+
+    alone = shown(map_network(nj.Sequential((2, 8, 8), p=SumPool2d(2)), dvs_input=True))
+    assert alone.count("output") == 1 and {"p", "idle: cores 0, 1, 2, 3, 4, 5, 6, 7, 8"} <= {*alone}
+    both = nj.Network(
+        {"camera": DVS(), "a": conv(), "as": iaf()},
+        [("input", "camera"), ("camera", "a"), ("a", "as")],
+        inputs=(2, 8, 8),
+        outputs=("camera", "as"),
+    )
+    assert shown(map_network(both)).count("output") == 2
+
+
 def test_implicit_sums_and_sums_of_sums():
     """Edges into one layer add up like an Add; one Add may feed another."""
     cores = {"a": conv(), "as": iaf(), "b": conv(), "bs": iaf(), "e": conv(), "es": iaf()}
