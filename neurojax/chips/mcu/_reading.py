@@ -118,7 +118,7 @@ class _Reader:
         for edge in edges:
             if edge.recurrent:
                 self._refuse(
-                    name, f"the recurrent edge {edge}", "the code has no feedback", "cut it"
+                    name, f"the recurrent edge {edge}", "the code has no feedback", "leave it out"
                 )
         if name == QUANTISE:
             self._refuse(
@@ -136,6 +136,7 @@ class _Reader:
                 return
             if added in self.network:
                 self._refuse(name, f"a layer '{added}' beside it", "its sum is called so", "rename")
+            self.parts[added].notes.append(f"'{added}' adds up the edges into '{name}'")
             sources = (added,)
         if isinstance(layer, DROPPED):
             self._drop(name, sources[0])

@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurojax._layer import Shape
-from neurojax._network import Network
 from neurojax._table import shape_text
 from neurojax.chips._mapped import MappedNetwork, Report
 from neurojax.chips.mcu._code_layer import CodeLayer
-from neurojax.chips.mcu.affine import Affine, Conv
+from neurojax.chips.mcu.affine import Affine
 from neurojax.chips.mcu.neurons import Neuron
 
 WHERE = {
@@ -48,15 +47,15 @@ class Origin(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def _row(origin: Origin, network: Network) -> tuple[dict[str, Any], list[str]]:
-    layer, name = network[origin.name], origin.name
-    out = network.out_shape(name)
+def _row(origin: Origin, mapped: MappedNetwork) -> tuple[dict[str, Any], list[str]]:
+    layer, name = mapped.network[origin.name], origin.name
+    out = mapped.network.out_shape(name)
     row: dict[str, Any] = dict.fromkeys(
         ("weights_q", "bias_q", "output_q", "weights", "biases", "threshold", "v_reset", "rtau")
     )
     row |= {
         "layer": name,
-        "what": layer.describe(),
+        "what": layer.describe().removesuffix(f", {mapped.chip.number.name}"),
         "made_of": " + ".join(origin.made_of),
         "output": shape_text(out),
         "parameters": None,
@@ -94,8 +93,6 @@ def _affine(layer: Affine, row: dict[str, Any], out: Shape, name: str) -> list[s
     row["parameters"] = held.weight.size + (0 if held.bias is None else held.bias.size)
     per_output = math.prod(held.weight.shape[1:]) if held.weight.ndim > 1 else 1
     row["products"] = math.prod(out) * per_output
-    if isinstance(layer, Conv):
-        row["what"] = row["what"].replace(f", {form.number.name}", "")
     if form.number.real:
         return []
     row["bias_q"] = None if held.bias is None else form.bias_scale
@@ -123,7 +120,7 @@ def explain(mapped: MappedNetwork) -> Report:
     """The report of a network on a microcontroller, from its parameters as they are now."""
     rows, notes = [], []
     for origin in mapped.origins:
-        row, found = _row(origin, mapped.network)
+        row, found = _row(origin, mapped)
         rows.append(row)
         notes += [*origin.notes, *found]
     number, compat = mapped.chip.number, mapped.chip.compat

@@ -72,6 +72,9 @@ def listed(
         if own is None and part.kind in ("affine", "neuron"):
             legal, remedy = "layers with parameters have scales of their own", "add a line"
             problems.append(Problem(name, "no line in the ranges", legal, remedy))
+        elif own is not None and own.weights_q is None and part.kind in ("affine", "neuron"):
+            legal, remedy = "parameters have a scale of their own", "give weights_q"
+            problems.append(Problem(name, "ranges with weights_q None", legal, remedy))
         source = part.sources[0]
         found[name] = found.get(source, into) if own is None else own.format(number)
     return Scales(into, found)
@@ -138,9 +141,11 @@ def _affine(
         sums = seen[BEFORE.format(part.name) if part.activation else part.name]
         most = room - exponent(sums) - input_q
         if weights_q > most:
+            fewer = weights_q - most
+            wider = "; long_width=32 avoids it" if number.long_bits < 32 else ""
             part.notes.append(
-                f"'{part.name}': weights have {weights_q - most} bits less than they could, so "
-                f"that sums fit into {number.long_bits} bits; a larger long_width avoids it"
+                f"'{part.name}': weights have {fewer} bit{'s' * (fewer > 1)} less than they could, "
+                f"so that sums fit into {number.long_bits} bits{wider}"
             )
         weights_q = min(weights_q, most)
         bias_q = None if bias_q is None else min(bias_q, most)
