@@ -1,8 +1,8 @@
 """Recordings of the Qualia plug-in for spiking networks (qualia.md of the fact sheets).
 
-What is compared: the folding of batch norm, `fusebn.{json,npz}`, and quantisation to fixed point,
-`quantizer.{json,npz}`, and generated code, `codegen.{json,npz}`. The other recordings (energy,
-operation counts) are listed as not compared yet.
+What is compared: the folding of batch norm, `fusebn.{json,npz}`; quantisation to fixed point,
+`quantizer.{json,npz}`; generated code, `codegen.{json,npz}`; energies and operations,
+`energy_*.json` and `pipeline.{json,npz}`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import neurojax as nj
 from neurojax.converters import _torch_layers as torch_layers
 from neurojax.converters.fuse import fuse_batch_norm
 from neurojax.quantise import Grid, MinMax
-from tests.conformance import _qualia_codegen
+from tests.conformance import _qualia_codegen, _qualia_energy, _qualia_program
 from tests.conformance._result import Result, attempt, compare
 
 ROUNDING = 1e-6  # of the largest magnitude: convolutions add up in another order
@@ -40,10 +40,13 @@ OPTIONS = {
     "g": "groups",
     "bias": "bias",
 }
-OTHERS = {
-    "energy": "energy estimates",
-    "pipeline": "the pipeline",
-}
+ENERGIES = (
+    "energy_primitives",
+    "energy_layer_counts",
+    "energy_snn_given_rates",
+    "energy_fnn",
+    "pipeline",
+)
 ROUNDINGS = {"nearest": "half_up", "floor": "floor", "ceil": "ceil"}
 
 
@@ -56,9 +59,12 @@ def run(directory: Path) -> Iterator[Result]:
             continue
         if path.stem == "codegen":
             yield from attempt("codegen", "all", ft.partial(_qualia_codegen.run, directory))
+            yield from attempt("codegen", "all", ft.partial(_qualia_program.run, directory))
             continue
-        what = next((text for name, text in OTHERS.items() if path.stem.startswith(name)), "it")
-        why = f"{what} can't be compared yet"
+        if path.stem in ENERGIES:
+            yield from attempt(path.stem, "all", ft.partial(_qualia_energy.run, path))
+            continue
+        why = "it can't be compared yet"
         yield Result(path.stem, "all", False, 0.0, expectation=why, covered=False)
 
 

@@ -181,6 +181,7 @@ def _spiking_energy(node: Node, counts: _Counts, prices: Prices, fifo_size: int)
 def _spiking_operations(node: Node, counts: _Counts) -> Costs:
     whole, now = counts.whole, counts.now
     syn_acc, syn_mac = whole.syn_acc, whole.syn_mac
+    bias = whole.read_bias if node.bias else 0
     if counts.graded:
         syn_acc = node.outputs + whole.write_out
         syn_mac = dense_macs(node) * counts.rate + (node.outputs if counts.leak else 0)
@@ -191,5 +192,5 @@ def _spiking_operations(node: Node, counts: _Counts) -> Costs:
         "addr_mac": now.addr_mac,
         "mem_write": whole.write_out + whole.read_pot,
         # Weights are those of the inference also where inputs are those of a step.
-        "mem_read": now.read_in + whole.read_weights + whole.read_bias + whole.read_pot,
+        "mem_read": now.read_in + whole.read_weights + bias + whole.read_pot,
     }

@@ -30,7 +30,7 @@ class SpikingCounts(NamedTuple):
 
     read_in: float
     read_weights: float
-    read_bias: float
+    read_bias: float  # as if there were one
     read_pot: float  # as many as writes
     write_out: float
     syn_mac: float
@@ -73,7 +73,7 @@ def spiking(
     return SpikingCounts(
         read_in=events,
         read_weights=updates,
-        read_bias=every_step if node.bias else 0,
+        read_bias=every_step,
         read_pot=updates + every_step,
         write_out=out,
         syn_mac=every_step if leak else 0,

@@ -50,7 +50,7 @@ class CostTable(Generic[R]):
     @property
     def summary(self) -> str:
         """The table as text, as the Qualia plug-in prints it."""
-        return _summary((*self.rows, self.total), self.columns, self.scale)
+        return _summary(self._all(), self.columns, self.scale)
 
     def to_csv(self, path: str | Path) -> Path:
         """Write rows and total to a CSV file, whole or not at all; returns its path."""
@@ -62,9 +62,12 @@ class CostTable(Generic[R]):
     @property
     def csv(self) -> str:
         """Rows and total as CSV: a header and one line for each."""
-        rows: list[Any] = [row.asnamedtuple() for row in (*self.rows, self.total)]
+        rows: list[Any] = [row.asnamedtuple() for row in self._all()]
         lines = [rows[0]._fields, *rows]
         return "".join(",".join(map(str, line)) + "\n" for line in lines)
+
+    def _all(self) -> tuple[Any, ...]:
+        return (*self.rows, self.total)
 
     def __str__(self) -> str:
         return "\n".join([self.summary, *(f" {note}" for note in self.notes)])
