@@ -188,7 +188,8 @@ def _rows(
         return values, interface.timesteps if timesteps is None else timesteps
     if timesteps not in (None, len(inputs)):
         raise ValueError(f"timesteps is {timesteps}, but the inputs have {len(inputs)}")
-    return values.swapaxes(0, 1).reshape(inputs.shape[1], -1), len(inputs)
+    steps, samples = inputs.shape[:2]
+    return values.swapaxes(0, 1).reshape(samples, steps * interface.input.size), steps
 
 
 def _expected(interface: Interface, targets: np.ndarray, samples: int) -> np.ndarray:
