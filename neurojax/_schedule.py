@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from neurojax._layer import BATCH_AXIS, step_layer
+from neurojax._layer import BATCH_AXIS, Layer, step_layer
 from neurojax._network import Network, NetworkState
 from neurojax._probe import Target, recorder
 
@@ -255,9 +255,16 @@ def _scan(
 def _all_at_once(plan: Plan, name: str, carry: Carry, inputs: Values) -> tuple[Moved, Values]:
     """Applies a layer without memory to all time steps at once."""
     x, measured = _gather(plan, name, inputs, {}), _measured_of(plan, name, inputs)
-    steps = jax.tree.leaves(x)[0].shape[0]
-    apply = lambda x, measured, step: _step_layer(plan, name, None, x, measured, step)[1]  # noqa: E731
-    y = jax.vmap(apply)(x, measured, carry.state.steps + jnp.arange(steps))
+    steps, batch = jax.tree.leaves(x)[0].shape[:2]
+    if name not in plan.keys and _alone(plan.network.layers[name], x, measured):
+        # One axis for both: a product that sums over two, as the gradient of weights would, makes
+        # XLA transpose a copy of what it sums.
+        x, measured = jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:]), (x, measured))
+        y = _step_layer(plan, name, None, x, measured, carry.state.steps)[1]
+        y = y.reshape(steps, batch, *y.shape[1:])
+    else:
+        apply = lambda x, measured, step: _step_layer(plan, name, None, x, measured, step)[1]  # noqa: E731
+        y = jax.vmap(apply)(x, measured, carry.state.steps + jnp.arange(steps))
     values, recordings = {name: y}, {}
     for target in plan.targets:
         if target.layer != name:
@@ -272,6 +279,25 @@ def _all_at_once(plan: Plan, name: str, carry: Carry, inputs: Values) -> tuple[M
         )
     delayed = {name: y[-1]} if name in carry.state.delayed else {}
     return Moved({name: None}, delayed, recordings), values
+
+
+def _alone(layer: Layer, x: Inputs, measured: Values) -> bool:
+    """Whether a layer without memory does nothing across the samples of the batch."""
+
+    def one(x: Inputs, measured: Values) -> Array:
+        return step_layer(layer, None, x, measured)[1]
+
+    try:
+        jax.lax.axis_index(BATCH_AXIS)  # an axis of the caller's: the layer might mean the batch
+    except NameError:
+        pass
+    else:
+        return False
+    try:
+        jax.eval_shape(one, *jax.tree.map(lambda v: v[0, 0], (x, measured)))
+    except NameError:  # no such axis
+        return False
+    return True
 
 
 def _record(target: Target, recording: Array, values: Array, times: Array) -> Array:

@@ -334,3 +334,39 @@ def test_auto_keeps_no_sequences_that_do_not_fit_and_none_without_products():
     alone = nj.Sequential((3,), Neuron(), Neuron())
     assert _schedule.choose(alone, alone.init(1), 10, 1, "cpu") == "step"
     assert _schedule.choose(alone, alone.init(1), 10, 1, "gpu") == "step"
+
+
+class Loudest(nj.Layer):
+    """1 for the samples that are the largest of their batch."""
+
+    def step(self, state, x, *, key=None):
+        return None, (x == jax.lax.pmax(x, nj.BATCH_AXIS)).astype(x.dtype)
+
+    def out_shape(self, in_shape):
+        return in_shape
+
+
+@pytest.mark.parametrize("schedule", ["step", "layer"])
+def test_a_layer_that_looks_at_the_batch_sees_one_time_step_of_it(schedule):
+    # Schedule "layer" puts time and batch into one axis, but only where a layer does not look.
+    x = jax.random.permutation(jax.random.key(0), 5 * 4 * 3).reshape(2, 5, 2, 3)
+    net = nj.Sequential((3,), dense=Dense(jnp.eye(3)), loudest=Loudest())
+
+    def run(x):
+        return nj.simulate(net, x, schedule=schedule).outputs
+
+    expected = x == x.max(2, keepdims=True)
+    assert (jax.vmap(run)(x) == expected).all()
+    # The axis that the layer means is that of the run, whatever the caller calls his own.
+    assert (jax.vmap(run, axis_name=nj.BATCH_AXIS)(x) == expected).all()
+
+
+def test_a_product_over_all_steps_has_one_axis_for_time_and_batch():
+    def loss(weight, x):
+        net = nj.Sequential((3,), dense=Dense(weight), neuron=Neuron())
+        return nj.simulate(net, x, schedule="layer").outputs.sum()
+
+    program = jax.jit(jax.grad(loss)).lower(jnp.ones((4, 3)), jnp.ones((7, 5, 3))).as_text()
+    products = [line for line in program.splitlines() if "dot_general" in line]
+    assert len(products) == 2  # forward, and the gradient of the weights
+    assert all("tensor<35x" in line for line in products)
