@@ -12,6 +12,7 @@ from typing import Any
 from neurojax._network import Network
 from neurojax.chips import MappedNetwork
 from neurojax.chips.mcu import LayerRange, map as map_network, number_of
+from neurojax.chips.mcu.spec import COMPATS
 from neurojax.hardware.c._options import TimestepMode, check_options
 from neurojax.hardware.c.program import Program, configure
 
@@ -68,6 +69,8 @@ class QualiaCodeGen:
         compat: str | None = None,
     ) -> None:
         number_of(quantize, long_width)  # refuses what it does not know
+        if compat not in COMPATS:
+            raise ValueError(f"compat is {compat!r}; use None or 'qualia'")
         self.quantize = quantize
         self.long_width = long_width
         self.outdir = Path("out") / "qualia_codegen" if outdir is None else Path(outdir)
