@@ -1,5 +1,6 @@
 """What a network costs: activity, operations, energy, footprint."""
 
+from neurojax.metrics import neurobench as neurobench
 from neurojax.metrics._activity import (
     Activity as Activity,
     LayerActivity as LayerActivity,
@@ -43,3 +44,4 @@ from neurojax.metrics.lemaire import (
     energy as energy,
     operations as operations,
 )
+from neurojax.metrics.lemaire._counters import SpikeCounter as SpikeCounter

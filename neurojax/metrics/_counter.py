@@ -80,7 +80,7 @@ def count_spikes(
     total: Activity | None = None
     number = _number_of_batches(inputs, batch_size)
     with PatientBar("counting", progress) as bar:
-        for index, (batch, valid) in enumerate(_batches(net, inputs, batch_size)):
+        for index, (batch, valid) in enumerate(batches_of(net, inputs, batch_size)):
             bar.step(index, number)
             own = key if key is None or index == 0 else jax.random.fold_in(key, index)
             counted = _count(net, batch, own, names, valid)
@@ -220,7 +220,7 @@ def _number_of_batches(inputs: Any, batch_size: int | None) -> int | None:
     return len(inputs) if isinstance(inputs, Sized) and batch_size is None else None
 
 
-def _batches(
+def batches_of(
     network: Network, inputs: Any, batch_size: int | None
 ) -> Iterator[tuple[Batch, np.ndarray]]:
     """Batches of one size, and which samples of each are no filling."""

@@ -75,6 +75,12 @@ def synaptic_events(
         (80, 800)
     """
     network = network.network if isinstance(network, MappedNetwork) else network
+    found = all_connections(network)
+    return {key: _events(network, activity, name, part) for key, (name, part) in found.items()}
+
+
+def all_connections(network: Network) -> dict[str, tuple[str, Connections]]:
+    """The layer and the connections of all synapses, under the names of `synaptic_events`."""
     found: dict[str, tuple[str, Connections]] = {}
     problems: list[tuple[type[Exception], str]] = []
     for name in network.names:
@@ -85,9 +91,10 @@ def synaptic_events(
             problems.append((type(error), f"layer '{name}': {error}"))
     if problems:
         kinds = {kind for kind, _ in problems}
-        kind = TypeError if TypeError in kinds else ValueError
-        raise kind("\n".join(text for _, text in problems))
-    return {key: _events(network, activity, name, part) for key, (name, part) in found.items()}
+        raise (TypeError if TypeError in kinds else ValueError)(
+            "\n".join(text for _, text in problems)
+        )
+    return found
 
 
 def _events(network: Network, activity: Activity, name: str, part: Connections) -> SynapticEvents:
