@@ -221,7 +221,7 @@ class IF(Neuron):
         >>> net = nj.Sequential((1,), spikes=IF(threshold=0.5, format=form, input_q=4))
         >>> run = nj.simulate(net, jnp.full((4, 1, 1), 6.0), probes=["spikes.v"])
         >>> run.outputs.ravel(), run["spikes.v"].ravel()
-        (Array([ 0., 32.,  0., 32.], dtype=float32), Array([24., 16., 40., 32.], dtype=float32))
+        (Array([ 0., 32., 32., 32.], dtype=float32), Array([24., 16.,  8.,  0.], dtype=float32))
     """
 
     def _charged(self, v: Array, x: Array) -> Array:
