@@ -316,7 +316,7 @@ def _plane(call: Call) -> dict[str, object]:
 
 def _window(kernel: Any, stride: Any, padding: Any, dilation: Any) -> dict[str, object]:
     pad = [before for before, _ in padding]
-    result: dict[str, object] = {}
+    result: dict[str, object] = {"padded": int(any(map(any, padding)))}
     for axis, place in (("y", -2), ("x", -1)):
         there = len(kernel) >= -place
         result[f"kernel_{axis}"] = kernel[place] if there else 1

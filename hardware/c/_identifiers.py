@@ -47,13 +47,15 @@ def identifiers(names: Iterable[str]) -> dict[str, str]:
         >>> identifiers(["conv.1", "conv_1", "FC", "fc", "reset"])
         {'conv.1': 'conv_1', 'conv_1': 'conv_1_2', 'FC': 'FC', 'fc': 'fc_2', 'reset': 'reset_2'}
     """
-    taken = {"reset", "buffer", "started", "output_t", "input_t"}
+    taken = {"reset", "started"}
     result = {}
     for name in names:
         stem = re.sub(r"[^A-Za-z0-9]+", "_", name)[:LENGTH].strip("_")
         stem = stem.removesuffix("_output_type") or "layer"
         candidate, number = stem, 1
-        while any((candidate + suffix).casefold() in taken for suffix in SUFFIXES):
+        while re.fullmatch(r"(?i)buffer\d+", candidate) or any(
+            (candidate + suffix).casefold() in taken for suffix in SUFFIXES
+        ):
             number += 1
             candidate = f"{stem}_{number}"
         taken |= {(candidate + suffix).casefold() for suffix in SUFFIXES}

@@ -5,7 +5,7 @@ static void @name@(const @number_t@ *input, @number_t@ *output)
   enum { KERNEL_HEIGHT = @kernel_y@, KERNEL_WIDTH = @kernel_x@ };
   enum { STRIDE_Y = @stride_y@, STRIDE_X = @stride_x@ };
   enum { DILATION_Y = @dilation_y@, DILATION_X = @dilation_x@ };
-  enum { PAD_TOP = @pad_y@, PAD_LEFT = @pad_x@ };
+  enum { PADDED = @padded@, PAD_TOP = @pad_y@, PAD_LEFT = @pad_x@ };
   enum { GROUP_IN = @group_in@, GROUP_OUT = @group_out@ }; /* channels of a group */
   enum { KERNEL = KERNEL_HEIGHT * KERNEL_WIDTH * GROUP_IN };
 
@@ -22,13 +22,14 @@ static void @name@(const @number_t@ *input, @number_t@ *output)
           for (int32_t j = 0; j < KERNEL_WIDTH; j++) {
             const int32_t column = x * STRIDE_X + j * DILATION_X - PAD_LEFT;
 
-            if (row >= 0 && row < IN_HEIGHT && column >= 0 && column < IN_WIDTH) {
-              const @number_t@ *pixel = &input[(row * IN_WIDTH + column) * IN_CHANNELS + first];
-              const @number_t@ *weight = &kernel[(i * KERNEL_WIDTH + j) * GROUP_IN];
+            if (PADDED && (row < 0 || row >= IN_HEIGHT || column < 0 || column >= IN_WIDTH)) {
+              continue;
+            }
+            const @number_t@ *pixel = &input[(row * IN_WIDTH + column) * IN_CHANNELS + first];
+            const @number_t@ *weight = &kernel[(i * KERNEL_WIDTH + j) * GROUP_IN];
 
-              for (int32_t k = 0; k < GROUP_IN; k++) {
-                sum += @pixel[k] * weight[k]@;
-              }
+            for (int32_t k = 0; k < GROUP_IN; k++) {
+              sum += @pixel[k] * weight[k]@;
             }
           }
         }
