@@ -13,9 +13,11 @@ ROOT = Path(__file__).parent.parent
 # class of sinabs that imports, maps and configures) stand on top of everything.
 FORBIDDEN = {
     "neurojax": ("neurojax.converters", "neurojax.hardware"),
-    "neurojax/layers": ("neurojax.neurons", "neurojax.chips", "neurojax.train"),
-    "neurojax/neurons": ("neurojax.layers", "neurojax.chips", "neurojax.train"),
-    "neurojax/chips": ("neurojax.train", "neurojax.datasets", "neurojax.plot"),
+    "neurojax/layers": ("neurojax.neurons", "neurojax.chips", "neurojax.train", "neurojax.metrics"),
+    "neurojax/neurons": ("neurojax.layers", "neurojax.chips", "neurojax.train", "neurojax.metrics"),
+    "neurojax/chips": ("neurojax.train", "neurojax.datasets", "neurojax.plot", "neurojax.metrics"),
+    "neurojax/train": ("neurojax.metrics", "neurojax.plot"),
+    "neurojax/metrics": ("neurojax.plot",),
     "converters": ("neurojax.hardware",),
     "hardware": ("neurojax.converters",),
 }
