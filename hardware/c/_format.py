@@ -124,8 +124,9 @@ def layer_rules(number: Number) -> dict[str, Fields]:
         "Permute": {"axes": list_of(integer(0, 16))},
         "Upsample": {"factor": _SIZES},
     }
-    return {kind: {"name": TEXT, "format": form} | fields for kind, fields in coded.items()} | {
-        kind: {"name": TEXT} | fields for kind, fields in plain.items()
+    return {
+        **{kind: {"name": TEXT, "format": form} | fields for kind, fields in coded.items()},
+        **{kind: {"name": TEXT} | fields for kind, fields in plain.items()},
     }
 
 

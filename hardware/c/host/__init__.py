@@ -1,0 +1,1 @@
+"""C sources of the command-line program, the same for every network."""

@@ -1,0 +1,1 @@
+"""C sources with places to fill, from which programs are made."""
