@@ -144,15 +144,12 @@ class Program:
         host = host_files(self.model_name, self.metrics, dump_featuremaps=self.dump_featuremaps)
         return {**self.core, **host, RECORD: to_text(self.mapped, options)}
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path) -> None:
         """Write the C code, the program that runs it on a computer, and what `load` reads.
 
         Args:
             folder: Made if there is none. Files of the same names are replaced, each only when all
                 of it is written; `network.json` comes last.
-
-        Returns:
-            The folder.
 
         Raises:
             OSError: A file can't be written.
@@ -163,7 +160,6 @@ class Program:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             with written_whole(folder / name) as part:
                 part.write_text(text, encoding="utf-8")
-        return folder
 
     def build(
         self,
@@ -187,8 +183,8 @@ class Program:
             FileNotFoundError: There is no C compiler.
             RuntimeError: The compiler has failed; with what it said.
         """
-        folder = self.save(folder)
-        path = compile_program(self.files, folder, compiler=compiler, flags=flags)
+        self.save(folder)
+        path = compile_program(self.files, Path(folder), compiler=compiler, flags=flags)
         interface = Interface(
             self.plan.input.layout,
             self.plan.output.layout,
