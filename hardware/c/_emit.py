@@ -8,7 +8,7 @@ from neurojax._layer import Layer
 from neurojax._table import shape_text
 from neurojax.hardware.c._arithmetic import ROUND_MODES, number_header, types
 from neurojax.hardware.c._functions import Function, function_of
-from neurojax.hardware.c._plan import Plan, Value
+from neurojax.hardware.c._plan import Plan, Shown, Value
 from neurojax.hardware.c._text import c_string, comment, fill, template
 
 
@@ -90,15 +90,14 @@ def _model(plan: Plan, model_name: str, dump: bool) -> dict[str, object]:
         head = "/* What layers write into; those of a union are never needed at the same time. */"
         buffers.insert(0, head)
     resets = [f"{names[call.name]}_reset();" for call in plan.calls if call.neurons]
-    calls = []
+    dumps: dict[str, list[str]] = {name: [] for name in places}
+    for layer in plan.shown if dump else ():
+        dumps[layer.value.name].append(_dump(layer, places[layer.value.name]))
+    calls = dumps[plan.input.name]
     for call in plan.calls:
         arguments = [places[value.name] for value in (*call.inputs, call.output)]
         calls.append(f"{names[call.name]}({', '.join(arguments)});")
-        if dump and call.name in plan.shown:
-            calls.append(_dump(call.name, call.layer, call.output, places))
-        if dump:
-            following = [view for view in plan.views if view.value.name == call.output.name]
-            calls += [_dump(view.name, view.layer, view.value, places) for view in following]
+        calls += dumps[call.output.name]
     started, start = "", ""
     if any(call.starts_elsewhere for call in plan.calls):
         # Zeros need no code: static variables are zero.
@@ -116,18 +115,16 @@ def _model(plan: Plan, model_name: str, dump: bool) -> dict[str, object]:
     }
 
 
-def _dump(name: str, layer: Layer | None, value: Value, places: dict[str, str]) -> str:
-    shape = value.layout.c_shape or (1,)
-    number = value.format.number
-    sizes = ", ".join(map(str, shape))
-    kind = "Move" if layer is None else type(layer).__name__
-    q = 0 if number.real else value.format.output_q
-    bits = 0 if number.real else number.bits
+def _dump(shown: Shown, place: str) -> str:
+    """The call that hands over what a layer gives."""
+    form, shape = shown.value.format, shown.value.layout.c_shape or (1,)
+    kind = c_string(type(shown.layer).__name__)
+    bits, q = (0, 0) if form.number.real else (form.number.bits, form.output_q)
     return (
         "{\n"
-        f"  static const int32_t shape[] = {{{sizes}}};\n\n"
-        f"  neurojax_dump({c_string(name)}, {c_string(kind)}, {bits}, {q},\n"
-        f"                {len(shape)}, shape, {places[value.name]});\n"
+        f"  static const int32_t shape[] = {{{', '.join(map(str, shape))}}};\n\n"
+        f"  neurojax_dump({c_string(shown.name)}, {kind}, {bits}, {q},\n"
+        f"                {len(shape)}, shape, {place});\n"
         "}"
     )
 

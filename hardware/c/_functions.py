@@ -235,8 +235,8 @@ def _upsample(call: Call, constants: _Constants) -> tuple[str, dict[str, object]
 
 
 def _move(call: Call, constants: _Constants) -> tuple[str, dict[str, object]]:
-    assert call.index is not None
-    constants.index(call.index)
+    assert call.taken is not None
+    constants.index(call.taken)
     return template("move.c"), {}
 
 
@@ -284,9 +284,7 @@ def _end(layer: Any, sum_t: str) -> tuple[str, dict[str, object]]:
         "finish_sum_t": sum_t,
         "finish_arguments": "sum",
         "finish_more": "",
-        "finish_scales": _enum(
-            {"SUM_Q": layer.result_q(), "OUTPUT_Q": layer.format.output_q}, True
-        ),
+        "finish_scales": _enum(scales, True),
         "finish_average": "",
         "finish_bias": "",
         "finish_activation": "\n".join(lines),

@@ -37,8 +37,8 @@ class Value(NamedTuple):
         return self.layout.size * self.format.number.bytes
 
 
-class View(NamedTuple):
-    """A layer that needs no code: its output is an array that is there already."""
+class Shown(NamedTuple):
+    """A layer of the network, and the array that holds its output, perhaps with others'."""
 
     name: str
     layer: Layer
@@ -52,7 +52,7 @@ class Call(NamedTuple):
     layer: Layer | None  # None: only another order of the values
     inputs: tuple[Value, ...]
     output: Value
-    index: np.ndarray | None = None  # the order, if it is nothing else
+    taken: np.ndarray | None = None  # where the values come from, if that is all
 
     @property
     def neurons(self) -> int:
@@ -72,10 +72,9 @@ class Plan(NamedTuple):
     input: Value
     output: Value
     calls: tuple[Call, ...]
-    views: tuple[View, ...]
+    shown: tuple[Shown, ...]  # in the order in which their outputs are there
     buffers: tuple[Buffer, ...]  # of all arrays but the model's input and output
     idents: dict[str, str]  # of each call's name, behind the model's prefix
-    shown: frozenset[str]  # names of the calls that are layers of the network
 
 
 def make_plan(network: Network) -> Plan:
@@ -89,7 +88,7 @@ def make_plan(network: Network) -> Plan:
         raise ValueError("there is no C code for this network:\n- " + "\n- ".join(problems))
     values: dict[str, Value] = {}
     calls: list[Call] = []
-    views: list[View] = []
+    shown: list[Shown] = []
     for name in network.names:
         layer: Any = network[name]
         shape = network.out_shape(name)
@@ -103,10 +102,10 @@ def make_plan(network: Network) -> Plan:
             value = Value(name, inputs[0].format, layout)
             if index is None:
                 value = value._replace(name=inputs[0].name)
-                views.append(View(name, layer, value))
             else:
                 calls.append(Call(name, None, inputs, value, index))
             values[name] = value
+            shown.append(Shown(name, layer, value))
             continue
         if isinstance(layer, Add):
             inputs = _in_one_order(name, inputs, calls)
@@ -114,6 +113,7 @@ def make_plan(network: Network) -> Plan:
         layout = inputs[0].layout if elementwise else Layout.channels_last(shape)
         values[name] = Value(name, getattr(layer, "format", inputs[0].format), layout)
         calls.append(Call(name, layer, inputs, values[name]))
+        shown.append(Shown(name, layer, values[name]))
     result = values[network.outputs[0]]
     if result.name == start.name:  # nothing is computed
         copied = result._replace(name=f"{network.outputs[0]} copy")
@@ -121,8 +121,10 @@ def make_plan(network: Network) -> Plan:
         result = copied
     buffers = share_buffers([_memory(call) for call in calls], [start.name, result.name])
     by_layer = sorted((call.name for call in calls), key=lambda name: name not in network)
-    shown = frozenset(call.name for call in calls if call.name in network)
-    return Plan(start, result, tuple(calls), tuple(views), buffers, identifiers(by_layer), shown)
+    order = [start.name, *(call.output.name for call in calls)]
+    shown.sort(key=lambda layer: order.index(layer.value.name))
+    names = identifiers(by_layer)
+    return Plan(start, result, tuple(calls), tuple(shown), buffers, names)
 
 
 def _repeats_channels(layer: Layer, value: Value) -> bool:

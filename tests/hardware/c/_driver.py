@@ -127,7 +127,7 @@ def simulated(program: Program, inputs: np.ndarray) -> list[np.ndarray]:
         inputs: The integers that the C function takes, `[time, batch, *shape]`.
     """
     network = program.mapped.network
-    names = _dumped(program)
+    names = dumped(program)
     q = 0 if program.input_format.number.real else program.input_format.output_q
     values = jnp.asarray(inputs, jnp.float32) * 2.0**-q
     run = nj.simulate(network, values, probes=names)
@@ -136,7 +136,10 @@ def simulated(program: Program, inputs: np.ndarray) -> list[np.ndarray]:
 
 
 def run_all(
-    programs: Sequence[Program], inputs: Sequence[np.ndarray], folder: Path
+    programs: Sequence[Program],
+    inputs: Sequence[np.ndarray],
+    folder: Path,
+    flags: Sequence[str] = SANITIZERS,
 ) -> list[list[np.ndarray]]:
     """What every layer of every program gives, as `simulated` does."""
     sources, names = [], [f"net{k}" for k in range(len(programs))]
@@ -152,7 +155,7 @@ def run_all(
     main = _MAIN.replace("@declared@", declared).replace("@listed@", listed)
     (folder / "main.c").write_text(main)
     executable = folder / "driver"
-    command = [compiler(), *WARNINGS, *SANITIZERS, "-o", str(executable)]
+    command = [compiler(), *WARNINGS, *flags, "-o", str(executable)]
     subprocess.run([*command, str(folder / "main.c"), *map(str, sources)], check=True)
     given = b"".join(_to_bytes(p, x) for p, x in zip(programs, inputs, strict=True))
     done = subprocess.run([str(executable)], input=given, capture_output=True)
@@ -170,13 +173,9 @@ def program_of(network: nj.Network, number: Number, index: int) -> Program:
     return configure(as_mapped(network, number), model_name=f"net{index}", dump_featuremaps=True)
 
 
-def _dumped(program: Program) -> list[str]:
-    plan = program.plan
-    names = []
-    for call in plan.calls:
-        names += [call.name] * (call.name in plan.shown)
-        names += [view.name for view in plan.views if view.value.name == call.output.name]
-    return names
+def dumped(program: Program) -> list[str]:
+    """Layers whose output is dumped, in that order."""
+    return [layer.name for layer in program.plan.shown]
 
 
 def _to_bytes(program: Program, inputs: np.ndarray) -> bytes:
@@ -188,9 +187,7 @@ def _to_bytes(program: Program, inputs: np.ndarray) -> bytes:
 def _from_bytes(
     program: Program, inputs: np.ndarray, data: bytes, start: int
 ) -> tuple[list[np.ndarray], int]:
-    layouts = {call.name: call.output.layout for call in program.plan.calls}
-    layouts |= {view.name: view.value.layout for view in program.plan.views}
-    order = [layouts[name] for name in _dumped(program)] + [program.plan.output.layout]
+    order = [layer.value.layout for layer in program.plan.shown] + [program.plan.output.layout]
     steps, samples = inputs.shape[:2]
     dtype = dtype_of(program.input_format.number)
     total = sum(layout.size for layout in order)
