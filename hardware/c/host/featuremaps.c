@@ -32,11 +32,29 @@ static void nj_stop(const char *path) {
     exit(1);
 }
 
+/* A layer's name as that of a file: what might mean something in a path becomes %2F and so on. */
+static void nj_file_name(char name[FILENAME_MAX], const char *layer) {
+    static const char digits[] = "0123456789ABCDEF";
+    size_t n = 0;
+    for (; *layer != '\0' && n + 4 < FILENAME_MAX; layer++) {
+        const unsigned char c = (unsigned char)*layer;
+        if (c < ' ' || strchr("/\\:*?\"<>|%", c) != NULL) {
+            name[n++] = '%';
+            name[n++] = digits[c >> 4];
+            name[n++] = digits[c & 15];
+        } else {
+            name[n++] = (char)c;
+        }
+    }
+    name[n] = '\0';
+}
+
 /* The file of a layer, with the directories above it. */
 static FILE *nj_open_file(const char *layer) {
-    char path[FILENAME_MAX];
+    char name[FILENAME_MAX], path[2 * FILENAME_MAX];
+    nj_file_name(name, layer);
     const int length = snprintf(path, sizeof path, "%s/%lu/%lu/%s.json", directory,
-                                (unsigned long)sample, (unsigned long)step, layer);
+                                (unsigned long)sample, (unsigned long)step, name);
     if (length < 0 || (size_t)length >= sizeof path) {
         errno = ENAMETOOLONG;
         nj_stop(directory);
@@ -60,10 +78,15 @@ static FILE *nj_open_file(const char *layer) {
 static void nj_write_text(FILE *file, const char *text) {
     fputc('"', file);
     for (; *text != '\0'; text++) {
-        if (*text == '"' || *text == '\\') {
+        const unsigned char c = (unsigned char)*text;
+        if (c < ' ') {
+            fprintf(file, "\\u%04x", c);
+            continue;
+        }
+        if (c == '"' || c == '\\') {
             fputc('\\', file);
         }
-        fputc(*text, file);
+        fputc(c, file);
     }
     fputc('"', file);
 }

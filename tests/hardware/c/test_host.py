@@ -100,7 +100,7 @@ def integers(tmp_path_factory):
     """int16 with q = 7, one frame for all time steps; rounds to the nearest."""
     dump = (
         "static const int32_t shape[] = {3, 1};\n"
-        '    neurojax_dump("the \\"in\\"", "TInputLayer", 16, 7, 2, shape, in);'
+        '    neurojax_dump("../\\"in\\"\\n", "TInputLayer", 16, 7, 2, shape, in);'
     )
     return make(
         tmp_path_factory.mktemp("integers"),
@@ -251,12 +251,12 @@ def test_featuremaps(integers, tmp_path):
     assert done.returncode == 0
     files = sorted((tmp_path / "a/b").rglob("*.json"))
     assert [str(path.relative_to(tmp_path)) for path in files] == [
-        f'a/b/{sample}/{t}/the "in".json' for sample in range(2) for t in range(4)
+        f'a/b/{sample}/{t}/..%2F%22in%22%0A.json' for sample in range(2) for t in range(4)
     ]
     for path in files:
         sample = int(path.parts[-3])
         assert json.loads(path.read_text()) == {
-            "name": 'the "in"',
+            "name": '../"in"\n',
             "type": "TInputLayer",
             "shape": [3, 1],
             "dtype": "int16",
