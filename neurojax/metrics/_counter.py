@@ -180,7 +180,10 @@ def _as_activity(network: Network, counted: Mapping[str, _Counted], samples: int
 def _puts_out_numbers(layer: Layer) -> bool:
     """Whether a value n of a spiking layer stands for n spikes."""
     inner = getattr(layer, "neuron", None)
-    return _puts_out_numbers(inner) if isinstance(inner, Layer) else hasattr(layer, "max_spikes")
+    if isinstance(inner, Layer):
+        return _puts_out_numbers(inner)
+    single = getattr(layer, "max_spikes", 1) == 1
+    return not single and getattr(layer, "amplitude", None) is None
 
 
 def _all_names(network: Network) -> list[str]:

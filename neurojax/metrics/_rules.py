@@ -15,7 +15,10 @@ from neurojax.chips.bss2 import perceptron
 from neurojax.chips.bss2.perceptron.conv_layers import PADDING_MODES, _Conv as HagenConv
 from neurojax.chips.cri._links import BiasAxons, OneToOne, Pick
 from neurojax.chips.cri.crossbar import Crossbar
+from neurojax.chips.loihi._delta import AbstractDelta
+from neurojax.chips.loihi._neuron import AbstractScaled
 from neurojax.chips.loihi.quantise import EightBit, QuantisedInput
+from neurojax.chips.mcu.neurons import Neuron as CodeNeuron
 from neurojax.layers import BatchNorm, Chain, Flatten, Identity, Linear, Reshape, Scale
 from neurojax.layers.convolution import _Conv
 from neurojax.layers.transposed import _ConvTranspose
@@ -27,6 +30,8 @@ from neurojax.metrics._connectivity import (
     with_weight,
 )
 from neurojax.metrics._fan_out import transposed_fan_out, window_fan_out
+from neurojax.neurons import Threshold
+from neurojax.neurons._neuron import AbstractNeuron
 from neurojax.quantise import FakeQuantise, Quantised
 
 Found = dict[str, Connections]
@@ -225,15 +230,12 @@ def of_mcu_conv(layer: mcu.Conv, in_shape: Shape) -> Found:
     )
 
 
-# Factors and offsets, one a channel or neuron: no synapses.
+# Neurons, and layers of factors and offsets: arrays of theirs are no synapses.
 WITHOUT: tuple[type[Layer], ...] = (
-    BatchNorm,
-    Scale,
-    FakeQuantise,
-    loihi.Input,
-    QuantisedInput,
-    EightBit,
-    mcu.BatchNorm,
+    *(AbstractNeuron, Threshold, BatchNorm, Scale, FakeQuantise),
+    *(AbstractScaled, AbstractDelta, loihi.LIF, loihi.FloatLIF, loihi.ATRLIF, loihi.Sigma),
+    *(loihi.Input, QuantisedInput, EightBit, loihi.ShiftNorm, loihi.AxonalDelay),
+    *(cri.Neuron, mcu.BatchNorm, CodeNeuron),
 )
 RULES: dict[type[Layer], Any] = {
     Linear: of_linear,

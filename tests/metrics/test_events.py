@@ -1,5 +1,7 @@
 """Synaptic events against impulses sent through the layers, torch, and loops event by event."""
 
+import dataclasses
+
 import equinox as eqx
 import hypothesis.strategies as st
 import jax
@@ -17,6 +19,7 @@ from neurojax.chips.cri._links import BiasAxons, Index, OneToOne, Pick
 from neurojax.chips.cri.crossbar import Crossbar
 from neurojax.converters.sinabs._layers import Feedback
 from neurojax.metrics._connectivity import connections
+from neurojax.metrics._rules import RULES, WITHOUT
 
 RNG = np.random.default_rng(0)
 
@@ -263,12 +266,7 @@ def test_counts_are_exact_beyond_what_float32_holds():
     assert metrics.synaptic_events(net, activity)["fc"].events == 3001 * 3 * 5001
 
 
-CHIPS = {
-    "loihi": (loihi.map, {}),
-    "cri": (cri.map, {}),
-    "dynapcnn": (dynapcnn.map, {}),
-    "bss2": (bss2.map, {}),
-}
+CHIPS = {"loihi": loihi, "cri": cri, "dynapcnn": dynapcnn, "bss2": bss2, "mcu": mcu}
 
 
 @pytest.mark.parametrize("chip", CHIPS)
@@ -282,12 +280,30 @@ def test_mapped_networks(chip):
         out=nj.Linear(8, 3, key=keys[1]),
         b=bss2.LIF() if chip == "bss2" else nj.IAF(reset="zero"),
     )
-    mapped = CHIPS[chip][0](net)
     x = np.asarray(RNG.random((5, 2, 12)) < 0.5, np.float32)
+    mapped = CHIPS[chip].map(net, **({"calibration": x} if chip == "mcu" else {}))
     activity = metrics.count_spikes(mapped, x, key=jax.random.key(0))
     events = metrics.synaptic_events(mapped, activity)
     assert sum(event.synapses for event in events.values()) == 12 * 8 + 8 * 3
     assert next(iter(events.values())).events == int((x != 0).sum()) * 8
+
+
+def test_every_layer_with_weights_is_known():
+    """Of all packages that are imported by now; abstract ones have no rule of their own."""
+
+    def types(kind):
+        for below in kind.__subclasses__():
+            yield below
+            yield from types(below)
+
+    unknown = {
+        kind.__name__
+        for kind in types(nj.Layer)
+        if kind.__module__.startswith("neurojax.")
+        and any("weight" in field.name for field in dataclasses.fields(kind))
+        and not {*kind.__mro__} & {*RULES, *WITHOUT}
+    }
+    assert unknown == {"KernelLayer", "MACLayer", "Affine"}
 
 
 class Unknown(nj.Layer):
@@ -312,6 +328,7 @@ def test_unknown_layers_are_refused_all_at_once():
     net = nj.Sequential(
         (4, 3),
         fine=Unknown(jnp.ones((4, 1))),
+        known=nj.LIF(tau=jnp.full((1, 3), 2.0)),
         one=Unknown(jnp.ones((1, 3))),
         two=Weighted(jnp.ones(()), jnp.ones(())),
         wrapped=nj.Recurrent(
