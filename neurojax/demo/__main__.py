@@ -18,7 +18,7 @@ from rich.console import Console
 import neurojax as nj
 from neurojax._table import text_table
 from neurojax.chips import MappedNetwork
-from neurojax.demo import _analog, _camera, _digits, _figures, _report
+from neurojax.demo import _analog, _camera, _costs, _digits, _figures, _report
 from neurojax.demo._chips import CHIPS, Chip
 from neurojax.demo._report import TUNED, OnChip, Row
 
@@ -63,13 +63,18 @@ def main(arguments: list[str] | None = None) -> None:
         progress=True,
     )
     rows = [_row("float", fit.network, 32, task)]
+    inputs = kind.encode(jnp.asarray(task.test.inputs), test_key)
+    costly = {"float": _costs.counted(fit.network, rows[0].accuracy, inputs)}
     pictures = _figures.of_training(folder, fit.history)
     chips = []
     for name in options.chips:
         if name == ANALOG:
             long = _analog.Options(options.epochs, options.tune_epochs)
-            found, page = _analog.run(folder, console, (task.train, task.test), long, tune_key)
+            found, page, cost = _analog.run(
+                folder, console, (task.train, task.test), long, tune_key
+            )
             rows += found
+            costly[_analog.TITLE] = cost
             chips.append(page)
             continue
         chip = CHIPS[name]
@@ -83,6 +88,8 @@ def main(arguments: list[str] | None = None) -> None:
             _row(chip.title, mapped.network, chip.bits, task, late),
             _row(f"{chip.title}, {TUNED}", tuned.network, chip.bits, task, late),
         ]
+        dt = kind.DT if chip.real_time else None
+        costly[chip.title] = _costs.counted(tuned, rows[-1].accuracy, spikes, dt=dt)
         if chip.run_events is not None and kind is _camera:
             rows.append(_event_row(chip, tuned, rows[-1], task, spikes))
         label = int(task.test.labels[0])
@@ -95,7 +102,19 @@ def main(arguments: list[str] | None = None) -> None:
     alike = [row for row in rows if row.spikes.keys() == rows[0].spikes.keys()]
     shown = [row for row in alike if row is rows[0] or row.name.endswith(TUNED)]
     pictures += _figures.of_spikes(folder, {row.name: row.spikes for row in shown})
-    file = _report.write(folder, rows, network=str(fit.network), pictures=pictures, chips=chips)
+    costs = _costs.compare(costly)
+    header, cells = costs.table()
+    console.print("\n[bold]Costs[/bold] of a digit; their sources are in the report")
+    console.print(text_table(header, cells), soft_wrap=True)
+    costs.to_csv(folder / "costs.csv")
+    file = _report.write(
+        folder,
+        rows,
+        network=str(fit.network),
+        pictures=pictures,
+        costs=_report.Costs(*_figures.of_costs(folder, costs), costs),
+        chips=chips,
+    )
     console.print(f"\n{time.perf_counter() - start:.0f} s; open [bold]{file}[/bold]")
 
 

@@ -20,6 +20,7 @@ from rich.console import Console
 
 import neurojax as nj
 from neurojax.chips import MappedNetwork, bss2
+from neurojax.demo import _costs
 from neurojax.demo._figures import Picture, save
 from neurojax.demo._report import TUNED, OnChip, Row
 from neurojax.hardware import bss2 as files
@@ -79,7 +80,7 @@ def run(
     data: tuple[nj.datasets.Dataset, nj.datasets.Dataset],
     options: Options,
     key: Key[Array, ""],
-) -> tuple[list[Row], OnChip]:
+) -> tuple[list[Row], OnChip, _costs.Costly]:
     """Train, map, fine-tune on a virtual chip, configure, draw."""
     train, test = data
     keys = jax.random.split(key, 6)
@@ -127,7 +128,8 @@ def run(
     replayed = _replay(held, file, spikes)
     console.print(replayed, soft_wrap=True)
     pictures = _pictures(folder, tuned, held, spikes[:, :1], label=int(test.labels[0]), key=keys[5])
-    return rows, OnChip(TITLE, file.name, replayed, str(held.report()), pictures)
+    cost = _costs.counted(held, rows[-1].accuracy, spikes)
+    return rows, OnChip(TITLE, file.name, replayed, str(held.report()), pictures), cost
 
 
 def _replay(mapped: MappedNetwork, file: Path, spikes: Float[Array, "time batch 64"]) -> str:

@@ -23,6 +23,7 @@ SIZE = 16
 INPUT = (2, SIZE, SIZE)
 STEPS = 24  # three movements of eight steps
 STEP = 12_500  # microseconds: a movement takes a tenth of a second
+DT = STEP * 1e-6
 THRESHOLD = 0.2  # change of brightness, from 0 to 1, that is an event
 PIXELS = 12 / 8  # of the sensor, for one of the digit
 CORNERS = np.array([(-2.0, -1.5), (0.0, 2.0), (2.0, -1.5), (-2.0, -1.5)])  # (x, y) of the movements
@@ -58,7 +59,7 @@ def streams(spikes: Float[Array, "time batch 2 16 16"], *, seed: int = 0) -> lis
     random = np.random.default_rng(seed)
     found = []
     for sample in np.asarray(spikes).swapaxes(0, 1):
-        stream = raster_to_events(sample, dt=STEP * 1e-6)
+        stream = raster_to_events(sample, dt=DT)
         stream["t"] += random.integers(0, STEP, len(stream))
         found.append(stream[np.argsort(stream["t"], kind="stable")])
     return found

@@ -27,6 +27,7 @@ class Chip(NamedTuple):
         bits: Width of a weight.
         rate: Learning rate of the fine-tuning, in steps of the chip's weights.
         late: Steps from an input to its output.
+        real_time: It works while its inputs come, and has no time steps of its own.
         run_events: Runs the chip on a stream of events without time steps, where it has none.
     """
 
@@ -37,6 +38,7 @@ class Chip(NamedTuple):
     bits: int
     rate: float
     late: Callable[[MappedNetwork], int] = lambda mapped: 0
+    real_time: bool = False
     run_events: Callable[[MappedNetwork, np.ndarray], dynapcnn.EventRun] | None = None
 
 
@@ -81,6 +83,7 @@ CHIPS = {
         replay=_replay_dynapcnn,
         bits=8,
         rate=0.3,
+        real_time=True,
         run_events=dynapcnn.simulate_events,
     ),
     "loihi2": Chip(

@@ -13,6 +13,7 @@ from neurojax.surrogate import Exponential
 INPUT = (1, 8, 8)
 NEURONS = ("spikes1", "spikes2", "digit")
 STEPS = 16
+DT = 1e-3  # seconds of a step, for chips that work in real time
 BATCH = 32
 WEIGHT_GAIN = 2.0  # larger first weights than for rate units: spikes are sparse
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import neurojax as nj
+from neurojax import metrics
 from neurojax.chips import MappedNetwork, cri, dynapcnn, loihi
 from neurojax.demo import _digits
 
@@ -44,6 +45,19 @@ def of_spikes(folder: Path, counts: dict[str, dict[str, float]]) -> list[Picture
             "spikes.png",
             "Spikes of each layer",
             "Mean over the test set; on an event-driven chip, spikes are what costs energy.",
+        )
+    ]
+
+
+def of_costs(folder: Path, costs: metrics.Comparison) -> list[Picture]:
+    """What the networks cost on each chip."""
+    return [
+        save(
+            folder,
+            nj.plot.costs(costs),
+            "costs.png",
+            "Costs of a digit",
+            "Lines are ranges, pale bars bounds; ? where the range of a constant is not published.",
         )
     ]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from neurojax import metrics
 from neurojax.demo._figures import Picture
 
 STYLE = """
@@ -33,6 +34,13 @@ class Row(NamedTuple):
     size: str
     bytes: int
     spikes: dict[str, float]
+
+
+class Costs(NamedTuple):
+    """What the report says of costs."""
+
+    picture: Picture
+    comparison: metrics.Comparison
 
 
 class OnChip(NamedTuple):
@@ -67,14 +75,10 @@ def write(
     *,
     network: str,
     pictures: Sequence[Picture],
+    costs: Costs,
     chips: Sequence[OnChip],
 ) -> Path:
     """Writes `index.html` into a folder that already holds the pictures."""
-    header, cells = comparison(rows)
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in cells
-    )
     names = html.escape(" and ".join(chip.title for chip in chips))
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>neurojax: digits on {names}</title>
@@ -83,8 +87,9 @@ def write(
 <p class="quiet">One spiking network, trained in real numbers, mapped onto each chip, simulated
 as the chip computes, and fine-tuned through that simulation. BrainScaleS-2, where it has no
 place, has a smaller one of its own.</p>
-<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>
+{_table(*comparison(rows))}
 {_figures(pictures)}
+{_costs(costs)}
 {"".join(map(_chip, chips))}
 <h1>The network</h1><pre>{html.escape(network)}</pre>
 </body></html>
@@ -92,6 +97,26 @@ place, has a smaller one of its own.</p>
     path = folder / "index.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _costs(costs: Costs) -> str:
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in costs.comparison.notes())
+    return f"""<h1>Costs</h1>
+<p>Means of a digit, for the network that was fine-tuned on each chip. Energies leave out different
+things and come from different technologies: compare magnitudes. All numbers:
+<a href="costs.csv">costs.csv</a></p>
+{_table(*costs.comparison.table())}
+{_figures([costs.picture])}
+<h2>Where these numbers come from</h2><ul class="quiet">{notes}</ul>
+"""
+
+
+def _table(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in cells
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _chip(chip: OnChip) -> str:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from neurojax._network import Network
-from neurojax.chips import bss2, cri, dynapcnn, loihi
+from neurojax.chips import bss2, cri, dynapcnn, loihi, mcu
 from neurojax.chips._mapped import MappedNetwork
 
 WEIGHTS = ("weight", "bias")
@@ -80,8 +80,7 @@ def _on_chip(mapped: MappedNetwork, network: Network) -> tuple[int, int | None]:
     if isinstance(chip, bss2.ChipSpec):
         # An excitatory and an inhibitory synapse of six bits for a weight; a chip is one core.
         return 2 * chip.largest_weight.bit_length(), 1
-    bits = getattr(chip, "bits", None)
-    return (bits if isinstance(bits, int) else FLOAT_BITS), None
+    return (chip.number.bits if isinstance(chip, mcu.Spec) else FLOAT_BITS), None
 
 
 def _last(path: Any) -> str:

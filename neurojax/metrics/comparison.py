@@ -15,11 +15,11 @@ from neurojax._files import written_whole
 from neurojax._graph import nearest
 from neurojax._network import Network
 from neurojax._table import text_table
-from neurojax.chips import bss2, cri, dynapcnn, loihi
+from neurojax.chips import bss2, cri, dynapcnn, loihi, mcu
 from neurojax.chips._mapped import MappedNetwork
 from neurojax.metrics._activity import Activity
 from neurojax.metrics._counter import count_spikes
-from neurojax.metrics._size import Size, size
+from neurojax.metrics._size import FLOAT_BITS, Size, size
 from neurojax.metrics.devices import (
     ChipEnergy,
     Constant,
@@ -32,6 +32,12 @@ from neurojax.metrics.devices import (
 )
 from neurojax.metrics.devices._device import POWER
 from neurojax.metrics.latency import UNKNOWN, Latency, latency_of
+from neurojax.metrics.lemaire import EnergyTable, energy as circuit_energy
+
+CIRCUIT = (
+    "energy of arithmetic and memory in 32 bits, by the analytical model of Lemaire et al. 2022 "
+    "for digital circuits in 45 nm (estimated)"
+)
 
 Networks = Mapping[str, Network | MappedNetwork]
 Accuracy = Mapping[str, float] | Callable[[Network], float]
@@ -48,7 +54,9 @@ class CostRow(NamedTuple):
     connections: float  # if all of them were computed in every step: the dense operations
     updates: float  # of membranes
     neurons: int
-    energy: ChipEnergy | None
+    energy: (
+        ChipEnergy | EnergyTable | None
+    )  # a table: of a circuit in 45 nm, where there is no chip
     latency: Latency | None
     size: Size
     note: str  # why there is no energy
@@ -56,6 +64,8 @@ class CostRow(NamedTuple):
     @property
     def joules(self) -> Estimate:
         """Energy of an inference."""
+        if isinstance(self.energy, EnergyTable):
+            return Estimate(self.energy.total.total * 1e-12)
         return self.energy.total if self.energy is not None else UNKNOWN
 
     @property
@@ -87,7 +97,7 @@ class Comparison:
                 _count(row.spikes),
                 _count(row.events),
                 _count(row.updates),
-                "" if row.device is None else row.joules.text("J"),
+                row.joules.text("J"),
                 "" if row.device is None else row.seconds.text("s"),
                 f"{row.size.bytes:,} B",
                 f"{row.neurons:,}",
@@ -103,7 +113,9 @@ class Comparison:
         for row in self.rows:
             if row.note:
                 found.append(f"{row.name}: {row.note}")
-            if row.energy is not None:
+            if isinstance(row.energy, EnergyTable):
+                found.append(f"{row.name}: {CIRCUIT}")
+            elif row.energy is not None:
                 constants = {part.what: part.constant for part in row.energy.parts}
                 found.append(
                     f"{row.name}: energy with the constants of {row.energy.device.title}: "
@@ -179,7 +191,8 @@ def compare(
         activities: What `count_spikes` counted, for networks that run on other inputs.
         accuracy: By the networks' names, or a function of a `Network`.
         devices: By the networks' names, whose constants of energy and time to use. Default: those
-            of the chip that a network is mapped onto; none for one that is not mapped.
+            of the chip that a network is mapped onto. For a network that is not mapped the energy
+            is that of a digital circuit in 45 nm (`metrics.energy`).
         dt: Seconds of a time step of the inputs, for chips that work in real time, for all or by
             the networks' names.
         e_synop: Joules of a synaptic event by the networks' names, where the device has none
@@ -198,12 +211,12 @@ def compare(
         >>> import jax.numpy as jnp, neurojax as nj
         >>> from neurojax import metrics
         >>> net = nj.Sequential((4,), fc=nj.Linear.from_weights(jnp.ones((3, 4))),
-        ...                     out=nj.IAF(v_min=-1.0, reset="zero"))
+        ...                     out=nj.IAF(reset="zero"))
         >>> on_chips = {"float": net, "Speck": nj.chips.dynapcnn.map(net, device="speck2fmodule"),
         ...             "Loihi": nj.chips.loihi.map(net, device="loihi1")}
-        >>> print(metrics.compare(on_chips, jnp.ones((10, 2, 4)), dt=1e-3)["Loihi"].energy.total)
-        ... # doctest: +ELLIPSIS
-        Estimate(value=...
+        >>> found = metrics.compare(on_chips, jnp.ones((10, 2, 4)), dt=1e-3)
+        >>> [found[name].joules.text("J") for name in ("Speck", "Loihi")]
+        ['at least 4.2 µJ', '5.63 nJ (5.38 to 12.3)']
     """
     if not networks:
         raise ValueError("compare: there are no networks; give at least one, by name")
@@ -253,10 +266,13 @@ def _row(
     e_synop: float | Constant | None,
 ) -> CostRow:
     done = work(network, activity)
-    energy, took, note = None, None, ""
+    energy: ChipEnergy | EnergyTable | None = None
+    took, note = None, ""
     if device is not None:
         took = latency_of(network, done, device, dt=dt)
         energy, note = _energy(done, device, took, e_synop)
+    elif not isinstance(network, MappedNetwork):
+        energy, note = _of_a_circuit(network, activity)
     return CostRow(
         name=name,
         device=device,
@@ -286,6 +302,18 @@ def _energy(
     return energy_of(done, device, e_synop=e_synop, seconds=took.duration.value, passes=passes), ""
 
 
+def _of_a_circuit(network: Network, activity: Activity) -> tuple[EnergyTable | None, str]:
+    """The energy of arithmetic and memory, or why there is none."""
+    try:
+        # The price of an access of this model does not depend on how long queues are.
+        table = circuit_energy(
+            network, activity, mem_width=FLOAT_BITS, fifo_size=1, sram_estimation_type="new"
+        )
+    except ValueError as error:
+        return None, "; ".join(str(error).splitlines())
+    return table, ""
+
+
 def _default_device(network: Network | MappedNetwork) -> str | None:
     """The device that a network is mapped onto."""
     if not isinstance(network, MappedNetwork):
@@ -299,7 +327,7 @@ def _default_device(network: Network | MappedNetwork) -> str | None:
         return "cri"
     if isinstance(chip, bss2.ChipSpec):
         return "bss2"
-    return "arm"
+    return "arm" if isinstance(chip, mcu.Spec) else None
 
 
 def _padded(network: Network | MappedNetwork, inputs: Any) -> Any:

@@ -110,7 +110,10 @@ def _bars(panel: Axes, values: list[Any], scale: str, colour: str) -> None:
             textcoords="offset points", va="center", fontsize=SMALL, color=BLACK,
         )  # fmt: skip
     if scale == "linear" and everything:
+        from matplotlib.ticker import MaxNLocator
+
         panel.set_xlim(0, 1.45 * max(everything))
+        panel.xaxis.set_major_locator(MaxNLocator(3))
 
 
 def _percent(value: float | None) -> tuple[float | None, ...]:

@@ -34,8 +34,8 @@ class Constant:
     Example:
         >>> from neurojax.metrics import Constant
         >>> odin = Constant(12.7, "pJ", "arXiv:1804.07858", node="28 nm", kind="measured")
-        >>> odin.si, odin.estimate.text("J")
-        (1.27e-11, '12.7 pJ (range unknown)')
+        >>> odin.text
+        '12.7 pJ (range unknown)'
         >>> Constant(10.0, "nJ", "my measurement", kind="measured", uncertainty=0.2).estimate.low
         8e-09
     """

@@ -33,8 +33,8 @@ from neurojax.metrics.devices._work import LayerWork, Work, work
 NETWORK = "(all)"
 """The row of what does not belong to one layer: a power times a time."""
 
-_COLUMNS = ("layer", "what", "count", "energy_J", "low_J", "high_J")
-_COLUMNS += ("constant", "unit", "source", "node", "kind")
+_ENERGY_COLUMNS = ("layer", "what", "number", "energy_J", "low_J", "high_J")
+_CONSTANT_COLUMNS = ("constant", "unit", "source", "node", "kind")
 
 
 class EnergyPart(NamedTuple):
@@ -42,7 +42,7 @@ class EnergyPart(NamedTuple):
 
     layer: str
     what: str  # as in `Device.energies`
-    count: Estimate  # of it, in an inference; seconds for a power
+    number: Estimate  # of it, in an inference; seconds for a power
     constant: Constant
     energy: Estimate  # joules
 
@@ -86,7 +86,7 @@ class ChipEnergy:
         rows = []
         for what, energy in self.by_term().items():
             parts = [part for part in self.parts if part.what == what]
-            count = total(part.count for part in parts)
+            count = total(part.number for part in parts)
             number = count.text("s") if what == POWER else _count_text(count)
             rows.append([what, number, parts[0].constant.text, energy.text("J")])
         rows.append(["total", "", "", self.total.text("J")])
@@ -104,10 +104,10 @@ class ChipEnergy:
         """Writes the parts, in joules, with range and provenance; whole or not at all."""
         with written_whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(_COLUMNS)
+            writer.writerow(_ENERGY_COLUMNS + _CONSTANT_COLUMNS)
             for p in self.parts:
                 e, c = p.energy, p.constant
-                row = [p.layer, p.what, p.count.value, e.value, e.low, e.high, c.value, c.unit]
+                row = [p.layer, p.what, p.number.value, e.value, e.low, e.high, c.value, c.unit]
                 writer.writerow(["" if x is None else x for x in (*row, c.source, c.node, c.kind)])
 
 
@@ -160,14 +160,9 @@ def chip_energy(
         >>> activity = metrics.count_spikes(net, jnp.ones((5, 2, 4)))
         >>> metrics.chip_energy(net, activity, "spinnaker").total.text("J")
         '1.19 µJ (range unknown)'
-        >>> print(metrics.chip_energy(net, activity, "speck", seconds=0.1, e_synop=50e-12))
-        Speck
-        an inference      count     each  energy
-        ---------------  ------  -------  -----------------------
-        seconds          100 ms   420 µW  42 µJ
-        synaptic events      60    50 pJ  3 nJ (range unknown)
-        total                             42 µJ (range unknown)
-        ...
+        >>> energy = metrics.chip_energy(net, activity, "speck", seconds=0.1, e_synop=50e-12)
+        >>> {what: part.text("J") for what, part in energy.by_term().items()}
+        {'seconds': '42 µJ', 'synaptic events': '3 nJ (range unknown)'}
     """
     return energy_of(
         work(network, activity),

@@ -90,7 +90,7 @@ def work(network: Network | MappedNetwork, activity: Activity) -> Work:
         elif net[name].spiking:
             spikes = activity.spikes(name) / activity.samples
         layers[name] = LayerWork(
-            events[name], connections[name], neurons, neurons * activity.steps, spikes
+            events[name], connections[name], neurons, float(neurons * activity.steps), spikes
         )
     return Work(layers, activity.steps)
 
