@@ -8,6 +8,7 @@ channels last, and one call is one time step.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -148,17 +149,18 @@ class Program:
         """Write the C code, the program that runs it on a computer, and what `load` reads.
 
         Args:
-            folder: Made if there is none. Files of the same names are replaced, each only when all
-                of it is written; `network.json` comes last.
+            folder: Made if there is none. Files of the same names are replaced, and only when all
+                files are written, so that an older program never mixes with this one.
 
         Raises:
             OSError: A file can't be written.
             ValueError: The network is no longer one that C code can hold, such as one with NaN.
         """
-        folder = Path(folder)
-        for name, text in self.files.items():  # all of the texts are made before the first file
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            with written_whole(folder / name) as part:
+        with ExitStack() as written:
+            for name, text in self.files.items():
+                path = Path(folder) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                part = written.enter_context(written_whole(path))
                 part.write_text(text, encoding="utf-8")
 
     def build(

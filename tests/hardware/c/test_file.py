@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import os
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -130,18 +130,23 @@ def test_a_surrogate_of_ones_own_becomes_the_default(tmp_path):
     assert load(tmp_path).network["spikes"].surrogate == nj.surrogate.ATan()
 
 
-def test_no_partial_file(programs, tmp_path, monkeypatch):
+def test_no_partial_program(programs, tmp_path, monkeypatch):
+    """An older program is left as it was, also where the disk fills up at the last file."""
     programs["int16"].save(tmp_path)
-    before = (tmp_path / "network.json").read_text()
+    before = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    write, left = Path.write_text, len(programs["int8"].files)
 
-    def fail(*_):
-        raise OSError("disk full")
+    def fail(path, *args, **kwargs):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise OSError("disk full")
+        return write(path, *args, **kwargs)
 
-    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(Path, "write_text", fail)
     with pytest.raises(OSError, match="disk full"):
         programs["int8"].save(tmp_path)
-    assert (tmp_path / "network.json").read_text() == before
-    assert not list(tmp_path.rglob("*.part"))
+    assert {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_what_no_file_holds_is_refused_before_any_is_written(tmp_path):
