@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurojax.chips.mcu import IF, LIF, Add, BatchNorm, Conv, Dense, Number, Pool
+from neurojax.chips.mcu import IF, LIF, Add, BatchNorm, Conv, Dense, Pool
 from neurojax.hardware.c._arithmetic import ROUND_MODES, types, with_products
+from neurojax.hardware.c._constants import Constants, enum
+from neurojax.hardware.c._neurons import neuron
 from neurojax.hardware.c._plan import Call
-from neurojax.hardware.c._text import fill, integer_array, real, real_array, template
+from neurojax.hardware.c._text import fill, real, template
 from neurojax.layers import Upsample
 
 LOWEST_FLOAT = "-0x1.fffffep+127f"
@@ -25,36 +27,6 @@ class Function(NamedTuple):
     weight_bytes: int
 
 
-class _Constants:
-    """Constants of a layer, in flash."""
-
-    def __init__(self, name: str, number: Number) -> None:
-        self.name, self.number = name, number
-        self.bytes = 0
-        self.parts: list[str] = []
-
-    def array(self, suffix: str, values: np.ndarray, row: int) -> None:
-        name = f"{self.name}_{suffix}"
-        if self.number.real:
-            self.parts.append(real_array("float", name, values, row))
-        else:
-            self.parts.append(integer_array(f"int{self.number.bits}_t", name, values, row))
-        self.bytes += values.size * self.number.bytes
-
-    def index(self, values: np.ndarray) -> None:
-        bits = 16 if values.max(initial=0) < 1 << 16 else 32
-        self.parts.append(integer_array(f"uint{bits}_t", f"{self.name}_index", values, 16))
-        self.bytes += values.size * bits // 8
-
-    def scalar(self, suffix: str, value: int | float) -> None:
-        kind = "float" if self.number.real else f"int{self.number.bits}_t"
-        self.parts.append(f"static const {kind} {self.name}_{suffix} = {self.literal(value)};")
-        self.bytes += self.number.bytes
-
-    def literal(self, value: int | float) -> str:
-        return real(value) if self.number.real else str(int(value))
-
-
 def function_of(call: Call, name: str) -> Function:
     """The C function of a call.
 
@@ -63,7 +35,7 @@ def function_of(call: Call, name: str) -> Function:
         name: What it is called in C.
     """
     number = call.output.format.number
-    constants = _Constants(name, number)
+    constants = Constants(name, number)
     text, values = _WRITERS[type(call.layer)](call, constants)
     values = types(number) | {"name": name, "values": call.output.layout.size} | values
     values["rounding"] = ROUND_MODES[call.output.format.output_round]
@@ -75,7 +47,7 @@ def function_of(call: Call, name: str) -> Function:
     return Function(code, "\n\n".join(constants.parts), constants.bytes)
 
 
-def _dense(call: Call, constants: _Constants) -> tuple[str, dict[str, object]]:
+def _dense(call: Call, constants: Constants) -> tuple[str, dict[str, object]]:
     layer: Any = call.layer
     weight, bias = layer.integers()
     # Features that were flattened from an image lie channels last.
@@ -85,7 +57,7 @@ def _dense(call: Call, constants: _Constants) -> tuple[str, dict[str, object]]:
     return text + template("dense.c"), values | finish
 
 
-def _conv(call: Call, constants: _Constants) -> tuple[str, dict[str, object]]:
+def _conv(call: Call, constants: Constants) -> tuple[str, dict[str, object]]:
     layer: Any = call.layer
     weight, bias = layer.integers()
     group_out, group_in = weight.shape[0] // layer.groups, weight.shape[1]
@@ -96,7 +68,7 @@ def _conv(call: Call, constants: _Constants) -> tuple[str, dict[str, object]]:
     return text + template("conv.c"), values | groups | finish
 
 
-def _batch_norm(call: Call, constants: _Constants) -> tuple[str, dict[str, object]]:
+def _batch_norm(call: Call, constants: Constants) -> tuple[str, dict[str, object]]:
     layer: Any = call.layer
     scale, offset = layer.integers()
     layout = call.output.layout
@@ -108,7 +80,7 @@ def _batch_norm(call: Call, constants: _Constants) -> tuple[str, dict[str, objec
     return text + template("batch_norm.c"), values | finish
 
 
-def _pool(call: Call, constants: _Constants) -> tuple[str, dict[str, object]]:
+def _pool(call: Call, constants: Constants) -> tuple[str, dict[str, object]]:
     layer: Any = call.layer
     number = constants.number
     if layer.kind == "max":
@@ -131,7 +103,7 @@ def _pool(call: Call, constants: _Constants) -> tuple[str, dict[str, object]]:
     return text + template("pool.c"), values | finish
 
 
-def _add(call: Call, constants: _Constants) -> tuple[str, dict[str, object]]:
+def _add(call: Call, constants: Constants) -> tuple[str, dict[str, object]]:
     layer: Any = call.layer
     additions, scales = [], {}
     for k, q in enumerate(layer.input_qs):
@@ -146,102 +118,25 @@ def _add(call: Call, constants: _Constants) -> tuple[str, dict[str, object]]:
     scales["SUM_Q"] = layer.result_q()
     values = {
         "additions": "\n".join(additions),
-        "add_scales": _enum(scales, True),
+        "add_scales": enum(scales, True),
     }
     return text + template("add.c"), values | finish
 
 
-def _neuron(call: Call, constants: _Constants) -> tuple[str, dict[str, object]]:
-    layer: Any = call.layer
-    held = layer.integers()
-    constants.scalar("threshold", held.threshold)
-    hard = held.v_reset is not None
-    if hard:
-        constants.scalar("v_reset", held.v_reset)
-    if held.rtau is not None:
-        constants.scalar("rtau", held.rtau)
-    zero = constants.literal(0)
-    start = "@name@_v_reset" if hard and layer.compat is None else zero
-    write = _real_neuron if constants.number.real else _integer_neuron
-    text, values = write(layer, hard)
-    values |= {"v_start": start, "spike": int(layer.one)}
-    return text, values
-
-
-def _integer_neuron(layer: Any, hard: bool) -> tuple[str, dict[str, object]]:
-    wide = "nj@long@"
-    v_reset = charge = ""
-    if isinstance(layer, LIF):
-        if hard:
-            v_reset = (
-                f"const @long_t@ rest = {wide}_scale(@name@_v_reset, MEMBRANE_Q - SUM_Q, ROUND);"
-            )
-            charge = f"const @long_t@ above_rest = {wide}_subtract(before, rest);\n"
-        above = "above_rest" if hard else "before"
-        decaying = above
-        if layer.decay_input:
-            decaying = "difference"
-            charge += f"const @long_t@ difference = {wide}_subtract(charge, {above});\n"
-        if layer.compat:
-            product = f"{wide}_wrap((uint32_t){decaying} * (uint32_t)@name@_rtau)"
-            charge += f"const @long_t@ product = {product};\n"
-            share = f"{wide}_scale(product, SUM_Q, ROUND)"
-        else:
-            share = f"{wide}_multiply({decaying}, @name@_rtau, MEMBRANE_Q, ROUND)"
-        charge += f"const @long_t@ share = {share};\n"
-        if layer.decay_input:
-            total = f"{wide}_add(before, share)"
-        else:
-            total = f"{wide}_add({wide}_subtract(before, share), charge)"
-    else:
-        total = f"{wide}_add(before, charge)"
-    reset = "@name@_v[i] = @name@_v_reset;"
-    if not hard:
-        reset = (
-            f"const @long_t@ after = {wide}_subtract(v, threshold);\n\n"
-            f"@name@_v[i] = {wide}_store@bits@({wide}_scale(after, SUM_Q - MEMBRANE_Q, ROUND));"
-        )
-    scales = {
-        "MEMBRANE_Q": layer.format.weights_q,
-        "INPUT_Q": layer.input_q,
-        "SUM_Q": layer.sum_q,
-    }
-    return template("neuron_integer.c"), {
-        "scales": _enum(scales, True),
-        "rest": v_reset,
-        "charge": charge + f"const @long_t@ v = {total};",
-        "reset": reset,
-    }
-
-
-def _real_neuron(layer: Any, hard: bool) -> tuple[str, dict[str, object]]:
-    if isinstance(layer, LIF):
-        above = "(before - @name@_v_reset)" if hard else "before"
-        total = f"before - {above} * @name@_rtau + charge"
-        if layer.decay_input:
-            total = f"before + (charge - {above}) * @name@_rtau"
-    else:
-        total = "before + charge"
-    return template("neuron_real.c"), {
-        "charge": f"const float v = {total};",
-        "reset": f"@name@_v[i] = {'@name@_v_reset' if hard else 'v - threshold'};",
-    }
-
-
-def _upsample(call: Call, constants: _Constants) -> tuple[str, dict[str, object]]:
+def _upsample(call: Call, constants: Constants) -> tuple[str, dict[str, object]]:
     layer: Any = call.layer
     factors = (1,) * (2 - len(layer.factor)) + layer.factor
     return template("upsample.c"), _plane(call) | {"factor_y": factors[0], "factor_x": factors[1]}
 
 
-def _move(call: Call, constants: _Constants) -> tuple[str, dict[str, object]]:
+def _move(call: Call, constants: Constants) -> tuple[str, dict[str, object]]:
     assert call.taken is not None
     constants.index(call.taken)
     return template("move.c"), {}
 
 
 def _affine_end(
-    layer: Any, constants: _Constants, bias: np.ndarray | None
+    layer: Any, constants: Constants, bias: np.ndarray | None
 ) -> tuple[str, dict[str, object]]:
     """The end of a sum of products, whose bias is looked up by channel."""
     text, values = _end(layer, "@sum_t@")
@@ -263,7 +158,7 @@ def _affine_end(
         "finish_arguments": "sum, channel",
         "finish_more": ", int32_t channel",
         "finish_bias": "\n".join(lines),
-        "finish_scales": _enum(scales) + "\n" + str(values["finish_scales"]),
+        "finish_scales": enum(scales) + "\n" + str(values["finish_scales"]),
     }
 
 
@@ -284,18 +179,12 @@ def _end(layer: Any, sum_t: str) -> tuple[str, dict[str, object]]:
         "finish_sum_t": sum_t,
         "finish_arguments": "sum",
         "finish_more": "",
-        "finish_scales": _enum(scales, True),
+        "finish_scales": enum(scales, True),
         "finish_average": "",
         "finish_bias": "",
         "finish_activation": "\n".join(lines),
         "sum_to_long": "nj@long@_wrap(sum)" if sum_t == "@sum_t@" else "sum",
     }
-
-
-def _enum(scales: dict[str, int], rounding: bool = False) -> str:
-    """Constants of a function, and perhaps how it rounds."""
-    parts = [f"{name} = {q}" for name, q in scales.items()]
-    return "enum { " + ", ".join(parts + ["ROUND = @rounding@"] * rounding) + " };"
 
 
 def _plane(call: Call) -> dict[str, object]:
@@ -324,15 +213,15 @@ def _window(kernel: Any, stride: Any, padding: Any, dilation: Any) -> dict[str, 
     return result
 
 
-_Writer = Callable[[Call, _Constants], tuple[str, dict[str, object]]]
+_Writer = Callable[[Call, Constants], tuple[str, dict[str, object]]]
 _WRITERS: dict[type, _Writer] = {
     Dense: _dense,
     Conv: _conv,
     BatchNorm: _batch_norm,
     Pool: _pool,
     Add: _add,
-    IF: _neuron,
-    LIF: _neuron,
+    IF: neuron,
+    LIF: neuron,
     Upsample: _upsample,
     type(None): _move,
 }

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neurojax._layer import Layer, Shape
-from neurojax._network import Network
+from neurojax._network import Network, check_finite
 from neurojax.chips.mcu import IF, LIF, Add, BatchNorm, Conv, Dense, Format, Pool, Quantise
 from neurojax.hardware.c._buffers import Buffer, Step, share_buffers
 from neurojax.hardware.c._identifiers import identifiers
@@ -81,8 +81,9 @@ def make_plan(network: Network) -> Plan:
     """Find order, layouts and buffers.
 
     Raises:
-        ValueError: What has no C, all findings at once.
+        ValueError: What has no C, all findings at once; a parameter that is not finite.
     """
+    check_finite(network)
     problems = _refusals(network)
     if problems:
         raise ValueError("there is no C code for this network:\n- " + "\n- ".join(problems))

@@ -67,10 +67,11 @@ def real(value: float) -> str:
 
 
 def _array(kind: str, name: str, literals: list[str], row: int) -> str:
-    lines = []
+    width = max(map(len, literals), default=0) + len(", ")
+    in_line = max(1, (WIDTH - len("  ")) // width)
+    lines = [f"static const {kind} {name}[{len(literals)}] = {{"]
     for start in range(0, len(literals), row):
-        body = ", ".join(literals[start : start + row]) + ","
-        lines += textwrap.wrap(body, WIDTH - 2, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(
-        [f"static const {kind} {name}[{len(literals)}] = {{", *(f"  {x}" for x in lines), "};"]
-    )
+        values = literals[start : start + row]
+        for k in range(0, len(values), in_line):
+            lines.append("  " + ", ".join(values[k : k + in_line]) + ",")
+    return "\n".join([*lines, "};"])

@@ -4,6 +4,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Called after each layer in each step; whoever runs the model defines it.
 
    layer         name of the layer
@@ -14,5 +18,9 @@
 */
 void neurojax_dump(const char *layer, const char *type, int32_t bits, int32_t scale_factor,
                    int32_t axes, const int32_t *shape, const void *values);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -168,6 +168,14 @@ def test_what_has_no_c_is_refused_at_once() -> None:
         configure(as_mapped(two, number))
 
 
+def test_a_network_that_was_trained_to_death_is_refused() -> None:
+    form = Format(number_of("float32"))
+    network = nj.Sequential((2,), quantise=Quantise(format=form), fc=Dense(np.eye(2), format=form))
+    broken = jax.tree.map(lambda x: x * jnp.nan, network)
+    with pytest.raises(ValueError, match="layer 'fc': weight holds 4 of 4 values that are NaN"):
+        configure(as_mapped(broken, form.number))
+
+
 def test_a_trained_network_is_written_as_it_is() -> None:
     """Array parameters, as training leaves them; not only constants."""
     number = number_of("int8")
