@@ -6,6 +6,7 @@ from neurojax.metrics.lemaire._classes import (
     EnergyEstimationMetric as EnergyEstimationMetric,
     OperationCounter as OperationCounter,
 )
+from neurojax.metrics.lemaire._counters import SpikeCounter as SpikeCounter
 from neurojax.metrics.lemaire._prices import (
     ENERGY_VALUES as ENERGY_VALUES,
     Prices as Prices,

@@ -31,7 +31,8 @@ def operations(
     """Operations and memory accesses for one inference, layer by layer.
 
     Args:
-        network: The network, or what a chip's `map` returned.
+        network: The network. That of a chip costs what the chip takes, see `chip_energy`; of its
+            own layers nothing is known here.
         activity: What `count_spikes` found, of all layers and inputs. None counts one pass through
             the same layers as a formal network, every value different from zero and neurons as
             activation functions.

@@ -21,13 +21,21 @@ ADDER = "_functional_activation_post_process"  # a module within its Add
 
 @dataclasses.dataclass
 class SpikeCounter:
-    """Accumulated activity of one tensor."""
+    """Accumulated activity of what goes into a layer, or comes out of it.
 
-    spike_count: float
-    tensor_sum: float
-    size: int
-    binary: bool
-    sample_count: int
+    Attributes:
+        spike_count: Values that are not zero.
+        tensor_sum: Sum of all values.
+        size: Number of values.
+        binary: Whether all of them are exactly 0 or 1.
+        sample_count: Samples times time steps.
+    """
+
+    spike_count: float = 0
+    tensor_sum: float = 0.0
+    size: int = 0
+    binary: bool = True
+    sample_count: int = 0
 
 
 @dataclasses.dataclass

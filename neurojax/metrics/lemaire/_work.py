@@ -202,7 +202,10 @@ def work_of(traffic: Traffic) -> list[Work] | None:
         if kind in _COSTS:
             work = _COSTS[kind](traffic)
             return [work] if isinstance(work, Work) else None if work is None else list(work)
-    raise NotKnown(
-        f"what a {type(traffic.layer).__name__} costs is not known; say it once with "
-        "metrics.lemaire.register_cost"
-    )
+    kind = type(traffic.layer)
+    remedy = "say it once with metrics.lemaire.register_cost"
+    if kind.__module__.startswith("neurojax.chips."):
+        remedy = (
+            "it is a chip's own: take the network before it was mapped, or chip_energy for the chip"
+        )
+    raise NotKnown(f"what a {kind.__name__} costs is not known; {remedy}")

@@ -1,0 +1,253 @@
+"""What users call: functions and classes, tables, refusals, layers of their own."""
+
+import csv
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import neurojax as nj
+from neurojax import metrics, quantise
+from neurojax.metrics.lemaire import Memory, Work, _work, register_cost
+
+KEY = jax.random.key(0)
+OPTIONS = {"mem_width": 8, "fifo_size": 16}
+
+
+def dense(n, m, **options):
+    return nj.Linear(n, m, key=KEY, **options)
+
+
+@pytest.fixture(scope="module")
+def counted():
+    network = nj.Sequential(
+        (6,), a=dense(6, 8, bias=True), s=nj.LIF(tau=2.0, threshold=0.2), b=dense(8, 3)
+    )
+    inputs = jnp.asarray(np.random.default_rng(0).integers(0, 2, (5, 4, 6)), jnp.float32)
+    return network, inputs, metrics.count_spikes(network, inputs)
+
+
+def costed(layers, shape=(4,), **options):
+    """Operations of a chain, its layers' activity made up: half of all values are spikes."""
+    network = nj.Sequential(shape, **layers)
+    rng = np.random.default_rng(0)
+    outputs = {}
+    for name in ["input", *network.names]:
+        spikes = rng.integers(0, 2, (4, 2, *network.out_shape(name)))
+        flat = spikes.reshape(4, 2, -1)
+        outputs[name] = metrics.LayerActivity(
+            flat.sum(-1).T, flat.sum(-1).T * 1.0, spikes.sum((0, 1)), flat.shape[-1], True,
+            spikes.sum((0, 1)) * 1.0, spikes[-1].sum(0), spikes[-1].sum(0) * 1.0,
+        )  # fmt: skip
+    spiking = tuple(name for name in network.names if network[name].spiking)
+    activity = metrics.Activity(outputs, 4, 2, spiking, spiking)
+    return metrics.operations(network, activity, **options), activity
+
+
+def test_classes_are_the_functions(counted):
+    network, inputs, activity = counted
+    for compat in (None, "qualia"):
+        wanted = metrics.energy(network, activity, **OPTIONS, compat=compat)
+        metric = metrics.EnergyEstimationMetric(8, 16, compat=compat)
+        assert metric(network, activity) == wanted
+        counter = metrics.OperationCounter(compat=compat)
+        assert counter(network, activity) == metrics.operations(network, activity, compat=compat)
+    assert metrics.EnergyEstimationMetric(8, 16)(network, inputs, batch_size=4) == metrics.energy(
+        network, activity, **OPTIONS
+    )
+    with pytest.raises(ValueError, match="give inputs, or the activity"):
+        metrics.OperationCounter()(network)
+    formal = nj.Sequential((6,), a=dense(6, 8))
+    assert metrics.EnergyEstimationMetric(8)(formal) == metrics.energy(formal, mem_width=8)
+
+
+def test_tables(counted, tmp_path):
+    network, _, activity = counted
+    energies = metrics.energy(network, activity, **OPTIONS)
+    operations = metrics.operations(network, activity)
+    for table, fields in (
+        (energies, metrics.EnergyEstimationMetricLoggerFields),
+        (operations, metrics.OperationCounterLoggerFields),
+    ):
+        path = table.to_csv(tmp_path / "costs.csv")
+        header, *rows = csv.reader(path.read_text().splitlines())
+        assert tuple(header) == fields._fields
+        assert [row[0] for row in rows] == ["a", "s", "b", "Total"]
+        for text, row in zip(rows, [*table, table.total], strict=True):
+            assert text == [str(value) for value in row.asnamedtuple()]
+        assert str(table).endswith(" NB = Non binary data") and len(table) == 3
+        with pytest.raises(KeyError, match="no row 'c'; known names: 'a', 's', 'b'"):
+            table["c"]
+    row = energies["a"]
+    assert row.total == row.mem_total + row.opsaddr
+    assert operations["a"].asdict()["total_acc"] == operations["a"].total_acc
+    # The spikes of all layers that spike count once, and those that come in.
+    assert operations.total.output_count == activity.count("s")
+    assert operations.total.input_count == activity.count("input")
+
+
+def test_what_compat_means(counted):
+    """Deviations that docs/costs.md lists, on a dense layer: exact formulas."""
+    network, _, activity = counted
+    ours = metrics.operations(network, activity)
+    theirs = metrics.operations(network, activity, compat="qualia")
+    assert [row.name for row in theirs] == ["as", "b"]
+    events = activity.count("input")
+    assert ours["a"].addr_acc == events * 8
+    assert theirs["as"].addr_acc == pytest.approx(events / 6 * 8)
+    # A bias is added in every step, also where there is none.
+    spikes = activity.count("s")
+    assert ours["b"].syn_acc == spikes * 3
+    assert theirs["b"].syn_acc == pytest.approx(spikes * 3 + 5 * 3)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"fifo_size": 0}, "fifo_size is 0; a spiking network reads and writes spikes"),
+        ({"compat": "paper"}, "compat is 'paper'; it must be one of"),
+        ({"formal": ["aa"]}, "formal: no layer 'aa'; did you mean 'a'"),
+        ({"graded": "twice"}, "graded is 'twice'"),
+        ({"unknown": "zero"}, "unknown is 'zero'"),
+    ],
+)
+def test_refusals(counted, options, words):
+    network, _, activity = counted
+    with pytest.raises(ValueError, match=words):
+        metrics.energy(network, activity, **OPTIONS | options)
+
+
+def test_activity_of_another_network(counted):
+    _, _, activity = counted
+    other = nj.Sequential((6,), c=dense(6, 8))
+    with pytest.raises(ValueError, match="no counts of c; call count_spikes"):
+        metrics.operations(other, activity)
+
+
+def test_networks_that_the_plug_in_does_not_know():
+    layers = {"a": dense(2, 2), "n": nj.CubaLIF(tau=2.0, tau_syn=2.0), "back": dense(2, 2)}
+    edges = [("x", "a"), ("y", "a"), ("a", "n"), nj.Edge("n", "back", recurrent=True)]
+    network = nj.Network(layers, edges, inputs={"x": (2,), "y": (2,)})
+    with pytest.raises(ValueError, match="layer 'n' is CubaLIF") as error:
+        metrics.operations(network, compat="qualia")
+    for words in ("'a' adds up 2 edges", "n ~> back is recurrent", "there are 2 inputs"):
+        assert words in str(error.value)
+
+
+class Mystery(nj.Layer):
+    """A layer that nobody has said the cost of."""
+
+    def step(self, state, x, *, key=None):
+        return state, x
+
+    def out_shape(self, in_shape):
+        return in_shape
+
+
+def test_unknown_layers_are_never_free():
+    layers = {"a": dense(4, 4), "what": Mystery(), "why": Mystery()}
+    with pytest.raises(ValueError, match="layer 'what': what a Mystery costs is not known") as e:
+        costed(layers)
+    assert "layer 'why'" in str(e.value)
+    table, _ = costed(layers, unknown="nan")
+    assert math.isnan(table["what"].syn_acc) and math.isnan(table.total.mem_read)
+    assert table["a"].syn_acc > 0
+    assert "what a Mystery costs is not known" in str(table)
+    assert "no cost was counted for what, why" in str(
+        metrics.operations(nj.Sequential((4,), **layers), compat="qualia")
+    )
+
+
+def test_register_cost(monkeypatch):
+    monkeypatch.setattr(_work, "_COSTS", dict(_work._COSTS))
+
+    def cost(traffic):
+        return [Work(syn_acc=traffic.events), Work(inputs=Memory(traffic.visits, 0, traffic.size))]
+
+    register_cost(Mystery, cost)
+    table, activity = costed({"what": Mystery()})
+    assert table["what"].syn_acc == activity.count("input")
+    assert table["what"].mem_read == 4 * 4
+
+
+def test_layers_of_chips_are_referred_to_their_chip():
+    network = nj.Sequential((1, 4, 4), c=nj.Conv2d(1, 2, 3, key=KEY), n=nj.IAF(reset="zero"))
+    mapped = nj.chips.dynapcnn.map(network, device="speck2fmodule")
+    with pytest.raises(ValueError, match="take the network before it was mapped"):
+        metrics.operations(mapped)
+
+
+def test_neurons_with_more_state():
+    """Each state variable is read and written in each step, and each of those that leak decays."""
+    sized = {
+        nj.IAF(): (1, 0),
+        nj.LI(tau=2.0): (1, 1),
+        nj.CubaLIF(tau=2.0, tau_syn=2.0): (2, 2),
+        nj.CubaIAF(tau_syn=2.0): (2, 1),
+        nj.AdaptiveLIF(tau=2.0, tau_adapt=2.0): (2, 2),
+        nj.Alpha(tau=4.0, tau_fast=2.0): (3, 2),
+        nj.LIF(tau=2.0, refractory=2): (2, 1),
+    }
+    for neuron, (states, leaks) in sized.items():
+        table, activity = costed({"a": dense(4, 4), "n": neuron})
+        row = table["n"]
+        assert row.mem_read == states * 4 * 4, neuron
+        assert row.mem_write == states * 4 * 4 + activity.count("n"), neuron
+        assert row.syn_mac == leaks * 4 * 4, neuron
+        assert row.syn_acc == (activity.count("n") if neuron.spiking else 0), neuron
+
+
+def test_layers_around_layers():
+    """Quantised weights cost what weights cost; a chain what its layers do."""
+    plain, _ = costed({"a": dense(4, 4), "n": nj.IAF()})
+    rules = {"weight": quantise.Quantiser(bits=4)}
+    wrapped, _ = costed({"a": quantise.Quantised(dense(4, 4), rules), "n": nj.IAF()})
+    assert plain.rows == wrapped.rows
+    chained, _ = costed({"a": nj.Chain(first=dense(4, 4), n=nj.IAF())})
+    # What comes out of the chain was drawn anew: compare what does not depend on it.
+    assert chained["a"].addr_acc == plain["a"].addr_acc
+    assert chained["a"].mem_read == plain["a"].mem_read + plain["n"].mem_read
+    filtered, activity = costed({"c": nj.Chain(current=nj.LI(tau=2.0), n=nj.IAF())})
+    # The filter gets spikes, the neurons all of its values.
+    values = 4 * 4
+    assert filtered["c"].syn_acc == activity.count("input") + values + activity.count("c")
+    with pytest.raises(ValueError, match="in the midst of a Chain"):
+        costed({"c": nj.Chain(n=nj.IAF(), b=dense(4, 4))})
+
+
+def test_products_of_values():
+    layers = {"a": nj.Reshape((2, 3)), "b": nj.Reshape((3, 2)), "m": nj.MatMul()}
+    edges = [("input", "a"), ("input", "b"), ("a", "m"), ("b", "m")]
+    network = nj.Network(layers, edges, inputs=(6,))
+    row = metrics.operations(network)["m"]
+    assert (row.syn_mac, row.mem_read, row.mem_write) == (2 * 2 * 3, 2 * 2 * 2 * 3, 4)
+    activity = metrics.count_spikes(network, jnp.ones((1, 1, 6)))
+    with pytest.raises(ValueError, match="layer 'm': how many values that are not zero meet"):
+        metrics.operations(network, activity)
+
+
+def test_the_rest():
+    """Layers that copy, hold back or compare."""
+    layers = {"up": nj.Upsample((2,)), "late": nj.Delay(1), "relu": nj.ReLU(), "t": nj.Threshold()}
+    table, activity = costed(layers)
+    count = activity.count
+    assert table["up"].mem_read == count("input") and table["up"].addr_acc == count("up")
+    assert table["late"].mem_read == count("up") + count("late")
+    assert table["late"].mem_write == table["late"].mem_read
+    assert table["relu"].syn_acc == count("late") and table["t"].syn_acc == count("relu")
+    scaled, _ = costed({"s": nj.Scale(2.0), "p": nj.Pad([(1, 1)]), "d": nj.layers.Dropout(0.5)})
+    assert scaled["s"].syn_mac == 4 * 4
+    assert scaled["p"].mem_read == scaled["d"].mem_read == 0
+    formal = metrics.operations(nj.Sequential((4,), **layers))
+    assert formal["up"].mem_write == 8 and formal["late"].mem_read == 0
+
+
+def test_edges_that_add_up():
+    layers = {"a": dense(4, 4), "b": dense(4, 4), "n": nj.IAF()}
+    edges = [("input", "a"), ("input", "b"), ("a", "n"), ("b", "n")]
+    network = nj.Network(layers, edges, inputs=(4,))
+    assert metrics.operations(network)["n"].syn_acc == 4 + 4  # a sum, an activation
+    activity = metrics.count_spikes(network, jnp.ones((2, 1, 4)))
+    assert metrics.operations(network, activity)["n"].syn_acc == activity.count("n")
