@@ -74,7 +74,8 @@ class QualiaCodeGen:
         self.quantize = quantize
         self.long_width = long_width
         self.outdir = Path("out") / "qualia_codegen" if outdir is None else Path(outdir)
-        metrics = ("acc",) if metrics is None else tuple(metrics)
+        metrics = ("acc",) if metrics is None else metrics
+        metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
         check_options(model_name, 1 if timesteps is None else timesteps, timestep_mode, metrics)
         self.options: dict[str, Any] = {
             "model_name": model_name,
