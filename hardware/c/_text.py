@@ -63,7 +63,7 @@ def real_array(kind: str, name: str, values: np.ndarray, row: int) -> str:
 
 def real(value: float) -> str:
     """A literal of exactly this single-precision value."""
-    return float(np.float32(value)).hex() + "f"
+    return re.sub(r"\.?0*p", "p", float(np.float32(value)).hex()) + "f"
 
 
 def _array(kind: str, name: str, literals: list[str], row: int) -> str:
