@@ -155,18 +155,19 @@ class Configuration:
 
         Args:
             path: The file.
-            script: Write a Python script beside it, under the same name, that builds the network
-                with hxtorch and runs it.
+            script: Write a Python script beside it, `name.py` beside `name.json`, that builds the
+                network with hxtorch and runs it.
 
         Raises:
-            ValueError: hxtorch has no plain way to build the network; nothing is written.
+            ValueError: hxtorch has no plain way to build the network, or a script is wanted and
+                the file's name does not end in .json; nothing is written.
             OSError: A file can't be written. No part of one is left behind.
         """
         path = Path(path)
         texts = {path: json.dumps(self.data, allow_nan=False) + "\n"}
         if script:
-            if path.suffix == ".py":
-                raise ValueError(f"{path} is the name of the script; save to a .json file")
+            if path.suffix != ".json":
+                raise ValueError(f"{path}: the script reads a .json file beside it; save to one")
             texts[path.with_suffix(".py")] = write_script(self.data, path.stem)
         for file, text in texts.items():
             with written_whole(file) as part:

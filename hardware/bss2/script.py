@@ -189,8 +189,13 @@ def write_script(data: Mapping[str, Any], stem: str = "configuration") -> str:
     """
     order = _in_order(data)
     inputs = [p["name"] for p in data["populations"] if p["kind"] == "input"]
-    head = {"alpha": _alphas(data), "differences": _differences(data)}
-    lines = [_HEAD.format(stem=stem, inputs=", ".join(map(repr, inputs)), **head)]
+    said = {
+        "stem": stem,
+        "inputs": ", ".join(map(repr, inputs)),
+        "differences": _differences(data),
+    }
+    prose = {name: _prose(text) for name, text in said.items()}
+    lines = [_HEAD.format(alpha=_alphas(data), **prose)]
     modules = {name: f"layer{i}" for i, name in enumerate(_modules(data))}
     kinds = {p["name"] for p in data["projections"]}
     for name, attribute in modules.items():
@@ -222,6 +227,11 @@ def write_script(data: Mapping[str, Any], stem: str = "configuration") -> str:
     )
     lines.append(_TAIL.format())
     return "".join(lines)
+
+
+def _prose(text: str) -> str:
+    """Text for the script's docstring, which no name in it ends: names come from files, too."""
+    return text.replace("\\", "/").replace('"', "'")
 
 
 ONLY_OURS = {"gain": 1.0, "v_min": None, "v_init": None, "method": "euler", "generation": "head"}

@@ -1,3 +1,4 @@
+import ast
 import copy
 import dataclasses
 import json
@@ -396,8 +397,22 @@ def test_no_script_for_loops(tmp_path):
     with pytest.raises(ValueError, match="'hidden' is part of a loop"):
         made.save(tmp_path / "net.json", script=True)
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ValueError, match="name of the script"):
-        CONFIGURATION.save(tmp_path / "net.py", script=True)
+    for name in ("net.py", "net.conf", "net"):
+        with pytest.raises(ValueError, match=r"the script reads a \.json file"):
+            CONFIGURATION.save(tmp_path / name, script=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_name_becomes_a_part_of_the_script():
+    name = '"""\nprint(1)\n"""\\'
+    net = nj.Network(
+        {"fc": linear(2, 3), "hidden": bss2.LIF(v_min=-0.5)},
+        [(name, "fc"), ("fc", "hidden")],
+        inputs={name: (2,)},
+    )
+    made = configure(bss2.map(net), steps=5)
+    tree = ast.parse(script.write_script(made.data, stem=name))
+    assert ast.get_docstring(tree).endswith("numbers are in the JSON file.")
 
 
 def test_recordings_of_recurrent_neurons():
