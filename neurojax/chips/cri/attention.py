@@ -122,7 +122,7 @@ def joined(network: Mapping[Key, Any], *parts: Gates) -> dict[Key, Any]:
             in an earlier part.
 
     Raises:
-        ValueError: A source or a name that is there twice.
+        ValueError: A name that is there twice, or a source that is no neuron.
     """
     whole = {key: (list(synapses), model) for key, (synapses, model) in network.items()}
     for part in parts:
