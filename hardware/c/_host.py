@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from neurojax.hardware.c._text import c_string
+
 _HOST = Path(__file__).parent / "host"
 _FILES = {  # here -> there
     "main.c": "host/main.c",
@@ -24,7 +26,12 @@ _FEATUREMAPS = {name: f"host/{name}" for name in ("featuremaps.c", "featuremaps.
 
 
 def host_files(
-    model_name: str, metrics: Sequence[str], *, dump_featuremaps: bool
+    model_name: str,
+    metrics: Sequence[str],
+    *,
+    dump_featuremaps: bool,
+    input_name: str,
+    input_shape: Sequence[int],
 ) -> dict[str, str]:
     """Text of each file that is not the core's, by path.
 
@@ -32,6 +39,8 @@ def host_files(
         model_name: Name of the model's function.
         metrics: What the program prints, of `METRICS`.
         dump_featuremaps: Whether the model calls `neurojax_dump`.
+        input_name: Of the network's input.
+        input_shape: Its shape in C, channels last.
     """
     files = _FILES | (_FEATUREMAPS if dump_featuremaps else {})
     places = {
@@ -39,6 +48,8 @@ def host_files(
         "@SOURCES@": " ".join(sorted(path for path in files.values() if path.endswith(".c"))),
         "@METRICS@": "".join(f'"{name}", ' for name in metrics).rstrip(),
         "@FEATUREMAPS@": str(int(dump_featuremaps)),
+        "@INPUT_NAME@": c_string(input_name),
+        "@INPUT_SHAPE@": ", ".join(map(str, input_shape or (1,))),
     }
     return {path: _filled(name, places) for name, path in files.items()}
 

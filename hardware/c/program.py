@@ -142,7 +142,13 @@ class Program:
             "dump_featuremaps": self.dump_featuremaps,
             "metrics": self.metrics,
         }
-        host = host_files(self.model_name, self.metrics, dump_featuremaps=self.dump_featuremaps)
+        host = host_files(
+            self.model_name,
+            self.metrics,
+            dump_featuremaps=self.dump_featuremaps,
+            input_name=next(iter(self.mapped.network.inputs)),
+            input_shape=self.plan.input.layout.c_shape,
+        )
         return {**self.core, **host, RECORD: to_text(self.mapped, options)}
 
     def save(self, folder: str | Path) -> None:

@@ -8,4 +8,8 @@
 /* 1: the model tells what each layer computed (dump.h), and the program writes files. */
 #define NJ_FEATUREMAPS @FEATUREMAPS@
 
+/* The input among the feature maps. */
+#define NJ_INPUT_NAME @INPUT_NAME@
+#define NJ_INPUT_SHAPE @INPUT_SHAPE@
+
 #endif

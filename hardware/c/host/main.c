@@ -9,6 +9,7 @@
 #include "metrics.h"
 #include "model.h"
 #if NJ_FEATUREMAPS
+#include "dump.h"
 #include "featuremaps.h"
 #endif
 
@@ -138,7 +139,11 @@ static nj_sums_t nj_run_sample(const float row[], int iterates, int prints,
             input[i] = nj_to_input(shown[i]);
         }
 #if NJ_FEATUREMAPS
+        static const int32_t shape[] = {NJ_INPUT_SHAPE};
+        const int32_t bits = NJ_INPUT_IS_INTEGER ? 8 * (int32_t)sizeof input[0] : 0;
         nj_featuremaps_step(t);
+        neurojax_dump(NJ_INPUT_NAME, "Input", bits, MODEL_INPUT_SCALE_FACTOR,
+                      sizeof shape / sizeof shape[0], shape, input);
 #endif
         nj_model(input, output);
         if (prints) {

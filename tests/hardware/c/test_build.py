@@ -62,8 +62,8 @@ def test_steps_equal_the_simulation(built, simulated):
 def test_featuremaps_equal_the_simulation(built, simulated, tmp_path):
     built.run(X, featuremaps=tmp_path)
     maps = read_featuremaps(tmp_path)
-    for name in ("conv", "s1", "s2"):
-        np.testing.assert_array_equal(maps[name], np.moveaxis(simulated[name], 2, -1))
+    for name, layer in {"input": "quantise", "conv": "conv", "s1": "s1", "s2": "s2"}.items():
+        np.testing.assert_array_equal(maps[name], np.moveaxis(simulated[layer], 2, -1))
     with pytest.raises(ValueError, match="holds no feature maps"):
         read_featuremaps(tmp_path / "0" / "0")
     (tmp_path / "7").mkdir()

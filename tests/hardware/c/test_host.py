@@ -70,7 +70,8 @@ void neurojax_dump(const char *layer, const char *type, int32_t bits, int32_t sc
 
 def make(folder: Path, *flags: str, number: str, mode: str, q: int = 0, dump: str = "") -> Path:
     """The host around a model that copies its three inputs."""
-    files = host_files("copy", METRICS, dump_featuremaps=bool(dump))
+    shape = {"input_name": 'the "in"', "input_shape": (3, 1)}
+    files = host_files("copy", METRICS, dump_featuremaps=bool(dump), **shape)
     files["include/model.h"] = MODEL_H.format(number=number, mode=mode, q=q)
     files["include/dump.h"] = DUMP_H
     include = '#include "dump.h"' if dump else ""
@@ -100,7 +101,7 @@ def integers(tmp_path_factory):
     """int16 with q = 7, one frame for all time steps; rounds to the nearest."""
     dump = (
         "static const int32_t shape[] = {3, 1};\n"
-        '    neurojax_dump("../\\"in\\"\\n", "TInputLayer", 16, 7, 2, shape, in);'
+        '    neurojax_dump("../\\"\\n", "Copy", 16, 7, 2, shape, in);'
     )
     return make(
         tmp_path_factory.mktemp("integers"),
@@ -249,19 +250,20 @@ def test_featuremaps(integers, tmp_path):
     (tmp_path / "x.csv").write_text(csv_text(x))
     done = call(integers, "--featuremaps", tmp_path / "a/b", "steps", tmp_path / "x.csv")
     assert done.returncode == 0
-    files = sorted((tmp_path / "a/b").rglob("*.json"))
-    assert [str(path.relative_to(tmp_path)) for path in files] == [
-        f'a/b/{sample}/{t}/..%2F%22in%22%0A.json' for sample in range(2) for t in range(4)
-    ]
-    for path in files:
-        sample = int(path.parts[-3])
-        assert json.loads(path.read_text()) == {
-            "name": '../"in"\n',
-            "type": "TInputLayer",
+    files = {
+        path.relative_to(tmp_path / "a/b").as_posix(): path for path in tmp_path.rglob("*.json")
+    }
+    layers = {"the %22in%22": ('the "in"', "Input"), "..%2F%22%0A": ('../"\n', "Copy")}
+    assert set(files) == {f"{s}/{t}/{name}.json" for s in "01" for t in "0123" for name in layers}
+    for path, file in files.items():
+        sample, _, name = path.removesuffix(".json").split("/")
+        assert json.loads(file.read_text()) == {
+            "name": layers[name][0],
+            "type": layers[name][1],
             "shape": [3, 1],
             "dtype": "int16",
             "scale_factor": 7,
-            "data": nearest(x[sample])[:, None].tolist(),
+            "data": nearest(x[int(sample)])[:, None].tolist(),
         }
     (tmp_path / "file").write_text("")
     done = call(integers, "--featuremaps", tmp_path / "file", "steps", tmp_path / "x.csv")
