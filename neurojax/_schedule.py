@@ -29,6 +29,9 @@ Inputs = Array | tuple[Array, ...]
 WEIGHTS_PER_OUTPUT = 4
 FREE_OUTPUTS = 3_500
 MAX_BYTES = {"cpu": 2**28, "other": 2**30}
+# Fewer values than this a sample: the gradient of weights is faster with one axis for time and
+# batch. From some 48 on it is not.
+NARROW = 32
 
 
 class Carry(NamedTuple):
@@ -256,9 +259,10 @@ def _all_at_once(plan: Plan, name: str, carry: Carry, inputs: Values) -> tuple[M
     """Applies a layer without memory to all time steps at once."""
     x, measured = _gather(plan, name, inputs, {}), _measured_of(plan, name, inputs)
     steps, batch = jax.tree.leaves(x)[0].shape[:2]
-    if name not in plan.keys and _alone(plan.network.layers[name], x, measured):
-        # One axis for both: a product that sums over two, as the gradient of weights would, makes
-        # XLA transpose a copy of what it sums.
+    narrow = not isinstance(x, tuple) and math.prod(x.shape[2:]) < NARROW
+    if narrow and name not in plan.keys and _alone(plan.network.layers[name], x, measured):
+        # A product that sums over two axes, as the gradient of weights would, makes XLA transpose a
+        # copy of what it sums and take a way that is slow for narrow results.
         x, measured = jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:]), (x, measured))
         y = _step_layer(plan, name, None, x, measured, carry.state.steps)[1]
         y = y.reshape(steps, batch, *y.shape[1:])

@@ -348,7 +348,7 @@ class Loudest(nj.Layer):
 
 @pytest.mark.parametrize("schedule", ["step", "layer"])
 def test_a_layer_that_looks_at_the_batch_sees_one_time_step_of_it(schedule):
-    # Schedule "layer" puts time and batch into one axis, but only where a layer does not look.
+    # Schedule "layer" puts time and batch into one axis, but not where a layer looks.
     x = jax.random.permutation(jax.random.key(0), 5 * 4 * 3).reshape(2, 5, 2, 3)
     net = nj.Sequential((3,), dense=Dense(jnp.eye(3)), loudest=Loudest())
 
@@ -361,7 +361,7 @@ def test_a_layer_that_looks_at_the_batch_sees_one_time_step_of_it(schedule):
     assert (jax.vmap(run, axis_name=nj.BATCH_AXIS)(x) == expected).all()
 
 
-def test_a_product_over_all_steps_has_one_axis_for_time_and_batch():
+def test_a_narrow_product_over_all_steps_has_one_axis_for_time_and_batch():
     def loss(weight, x):
         net = nj.Sequential((3,), dense=Dense(weight), neuron=Neuron())
         return nj.simulate(net, x, schedule="layer").outputs.sum()
