@@ -35,6 +35,7 @@ References:
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from fractions import Fraction
@@ -203,7 +204,7 @@ def _event_core(network: Network, name: str) -> EventCore:
 
 def _ticks(times: np.ndarray, hz: float) -> np.ndarray:
     """Ticks of the slow clock up to these times in microseconds: tick k comes at k / hz seconds."""
-    rate = Fraction(hz).limit_denominator(10**6) / 10**6
+    rate = Fraction(float(hz)).limit_denominator(10**6) / 10**6
     return times * rate.numerator // rate.denominator
 
 
@@ -216,7 +217,7 @@ def _check_options(
             f"simulate_events: {', '.join(map(repr, leaking))} have a bias, which acts on the slow "
             "clock; give its ticks a second as leak_hz (0: the clock stands)"
         )
-    if leak_hz is not None and leak_hz < 0:
+    if leak_hz is not None and not 0 <= leak_hz < math.inf:  # refuses NaN, too
         raise ValueError(f"simulate_events: leak_hz={leak_hz}; use 0 or more ticks a second")
     for name, n in decimate.items():
         if name not in cores:

@@ -178,7 +178,7 @@ def test_the_upper_end_of_the_membrane(overflow):
     events = random_events(rng, (1, 2, 2), 300)
     chip.run(events, range(1_000, 100_001, 1_000))
     network = build(ways, {"a": core}, (1, 2, 2))
-    run = simulate_events(network, stream_of(events), leak_hz=1_000, duration=100_000)
+    run = simulate_events(network, stream_of(events), leak_hz=np.float32(1_000), duration=100_000)
     check(run, chip)
     assert run.overflowed["a"] > 0
 
@@ -363,6 +363,8 @@ EVENT = make_events(x=1, y=[0, 2], t=[10, 20])
         (EVENT[["x", "y", "t"]], {"leak_hz": 0}, "no column 'feature'"),
         (EVENT, {}, "'a' have a bias"),
         (EVENT, {"leak_hz": -1}, "leak_hz=-1"),
+        (EVENT, {"leak_hz": float("nan")}, "leak_hz=nan"),
+        (EVENT, {"leak_hz": float("inf")}, "leak_hz=inf"),
         (EVENT, {"leak_hz": 0, "decimate": {"a": 64}}, "1 of 64"),
         (EVENT, {"leak_hz": 0, "decimate": {"b": 2}}, "no core 'b'"),
         (EVENT, {"leak_hz": 0, "duration": 15}, "duration=15"),
