@@ -14,12 +14,20 @@ from hypothesis import given, settings, strategies as st
 
 import neurojax as nj
 from neurojax._layer import Layer
-from neurojax.chips import mcu
+from neurojax.chips import MappedNetwork, mcu
 from neurojax.hardware.c import configure, load, load_program, schema
 from neurojax.hardware.c._layers import _FIELDS, _FORMAT, read_layer, write_layer
-from neurojax.hardware.c._record import from_data
+from neurojax.hardware.c._record import from_data, to_text
 from neurojax.surrogate import Sigmoid, Surrogate
+from tests.hardware.c._networks import networks
 
+OPTIONS = {
+    "model_name": "net",
+    "timesteps": 1,
+    "timestep_mode": "duplicate",
+    "dump_featuremaps": False,
+    "metrics": (),
+}
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 
 
@@ -54,7 +62,7 @@ def network() -> nj.Network:
 X = np.random.default_rng(3).normal(size=(5, 3, 2, 6, 8)).astype(np.float32)
 
 
-def mapped(number: str, compat: str | None = None) -> nj.chips.MappedNetwork:
+def mapped(number: str, compat: str | None = None) -> MappedNetwork:
     calibration = None if number == "float32" else X
     return mcu.map(network(), quantize=number, calibration=calibration, compat=compat)
 
@@ -83,6 +91,19 @@ def test_round_trip(programs, number, tmp_path):
     held = before.mapped.network.prepare(None)
     assert str(after.mapped.report()) == str(before.mapped.with_network(held).report())
     assert eqx.tree_equal(after.mapped.network.prepare(None), held)
+
+
+@settings(max_examples=10)
+@given(networks())
+def test_random_networks_come_back_the_same(case):
+    """All layers, numbers and roundings; what is read twice is what was read once."""
+    network, number, _ = case
+    text = to_text(MappedNetwork(network, mcu.Spec(number), (), str), OPTIONS)
+    data = json.loads(text)
+    VALIDATOR.validate(data)
+    again = from_data(data).mapped
+    assert eqx.tree_equal(again.network.prepare(None), network.prepare(None))
+    assert to_text(again, OPTIONS) == text
 
 
 def test_a_loaded_network_runs_as_before(programs, tmp_path):
