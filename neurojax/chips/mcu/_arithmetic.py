@@ -41,14 +41,16 @@ def scale(x: Int[Array, "*shape"], n: int, number: Number, rounding: str) -> Int
 def scaled_product(
     a: Int[Array, "*shape"], b: Int[Array, ...], n: int, number: Number, rounding: str
 ) -> Int[Array, "*shape"]:
-    """a b / 2^n of the exact product, as a sum. |b| <= 2^15, 0 <= n <= 31.
+    """a b / 2^n of the exact product, as a sum. `b` is a stored integer, 0 <= n <= 31.
 
     The product has up to 47 bits: H 2^16 + L with 0 <= L < 2^16.
     """
+    half = (1 << (n - 1)) if n > 0 and rounding == "nearest" else 0
+    if number.long_bits + number.bits < 32:
+        return wrap((a * b + half) >> n, number.long_bits)
     low = (a & 0xFFFF) * b  # |low| < 2^31
     high = (a >> 16) * b + (low >> 16)
     low = low & 0xFFFF
-    half = (1 << (n - 1)) if n > 0 and rounding == "nearest" else 0
     if n <= 16:
         quotient = (high << (16 - n)) + ((low + half) >> n)
     else:

@@ -18,6 +18,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -30,6 +31,7 @@ from jaxtyping import Array, PRNGKeyArray
 from neurojax._layer import Shape, State, check_shape
 from neurojax.chips.mcu._arithmetic import integers_of, wrap
 from neurojax.chips.mcu._code_layer import ActivatedLayer
+from neurojax.fixed_point import round_half_even
 from neurojax.layers import Conv1d, Conv2d
 from neurojax.layers._im2col import Window, forward
 from neurojax.layers._weights import Pairs, as_weight
@@ -77,6 +79,14 @@ class Affine(ActivatedLayer):
         }
         return both | super().shifts()
 
+    def _sums_fit_floats(self) -> bool:
+        """Whether every sum of products of stored integers is exact in float32: then one product
+        of floats, which are faster, gives the integers and their derivative."""
+        if self.number.real:
+            return False
+        terms = math.prod(self.weight.shape[1:])
+        return terms << (2 * self.number.bits - 2) <= 1 << 24
+
     def _product(self, x: Array, weight: Array) -> Array:
         """W x, of floats or of int32."""
         raise NotImplementedError
@@ -104,13 +114,21 @@ class Affine(ActivatedLayer):
     ) -> tuple[State, Array]:
         del key
         form = self.format
-        smooth = self._product(x, self.weight)
+        if self._sums_fit_floats():
+            steps = self._product(x, self.weight * 2.0**form.weights_q)
+            smooth = steps * 2.0**-form.weights_q
+            # Some convolution algorithms of GPUs are off by less than half a step.
+            total = round_half_even(steps).astype(jnp.int32)
+        else:
+            smooth = self._product(x, self.weight)
+            total = None
         if self.bias is not None:
             smooth = smooth + self._along(self.bias) * 2.0**self.input_q
         if form.number.real:
             return state, self._activated(smooth, 1.0)
         smooth = smooth * 2.0 ** (form.output_q - self.input_q)
-        total = self._product(x.astype(jnp.int32), integers_of(self.weight, form.weights_q))
+        if total is None:
+            total = self._product(x.astype(jnp.int32), integers_of(self.weight, form.weights_q))
         total = wrap(total, form.number.long_bits)
         if self.bias is not None:
             total = self._scale(total, form.weights_q - self.sum_q)

@@ -32,6 +32,11 @@ class Quantise(CodeLayer):
         del key
         if self.number.real:
             return state, x
+        if x.dtype.itemsize < 4:
+            raise TypeError(
+                f"Quantise: integers are carried by float32, but the input is {x.dtype}, which "
+                "holds fewer of them; pass float32 inputs"
+            )
         whole = ROUND[self.format.output_round](x * 2.0**self.format.output_q)
         return state, clamp(whole, *self.number.limits)
 

@@ -78,3 +78,5 @@ def test_options_are_checked():
         mcu.Pool("max", (2, 2, 2), format=form)
     with pytest.raises(ValueError, match="2 input_qs, but 3 edges"):
         mcu.Add(input_qs=(0, 0), format=form).out_shape(((1,), (1,), (1,)))
+    with pytest.raises(TypeError, match="pass float32 inputs"):
+        mcu.Quantise(format=form).step(None, jnp.ones(3, jnp.bfloat16))
