@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from rich.table import Table
+
 
 class Timing(NamedTuple):
     """Seconds of one contender."""
@@ -59,3 +61,22 @@ def alternate(
             time.sleep(0.01)
             rounds[name].append(seconds(contenders[name]))
     return {name: Timing(first[name], tuple(rounds[name])) for name in names}
+
+
+def table(title: str, timings: dict[str, Timing]) -> Table:
+    """Times, and ratios in units of neurojax's time."""
+    made = Table(title=title)
+    made.add_column("network", no_wrap=True)
+    for column in ("median s", "ratio", "best s", "ratio", "first call s"):
+        made.add_column(column, justify="right", no_wrap=True)
+    mine = timings["neurojax"]
+    for name, each in timings.items():
+        made.add_row(
+            name,
+            f"{each.median:.3f}",
+            f"{each.median / mine.median:.2f}",
+            f"{each.best:.3f}",
+            f"{each.best / mine.best:.2f}",
+            f"{each.first:.2f}",
+        )
+    return made

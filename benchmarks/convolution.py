@@ -20,10 +20,9 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 import neurojax as nj
-from benchmarks._timing import Timing, alternate
+from benchmarks._timing import Timing, alternate, table
 from neurojax.surrogate import SuperSpike
 
 CHANNELS = (2, 8, 16, 32, 32)
@@ -176,25 +175,6 @@ def check(contenders: dict[str, Contender]) -> int:
 
 
 TORCH = ("torch, step by step", "torch, channels last", "torch, layer by layer")
-
-
-def table(title: str, timings: dict[str, Timing]) -> Table:
-    """Times, and ratios in units of neurojax's time."""
-    made = Table(title=title)
-    made.add_column("network", no_wrap=True)
-    for column in ("median s", "ratio", "best s", "ratio", "first call s"):
-        made.add_column(column, justify="right", no_wrap=True)
-    mine = timings["neurojax"]
-    for name, each in timings.items():
-        made.add_row(
-            name,
-            f"{each.median:.3f}",
-            f"{each.median / mine.median:.2f}",
-            f"{each.best:.3f}",
-            f"{each.best / mine.best:.2f}",
-            f"{each.first:.2f}",
-        )
-    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -22,10 +22,9 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 import neurojax as nj
-from benchmarks._timing import Timing, alternate
+from benchmarks._timing import alternate, table
 from neurojax.chips import dynapcnn
 
 CHANNELS = (2, 16, 32, 64, 64)
@@ -170,25 +169,6 @@ def activity_of_cores(network: nj.Network, inputs: np.ndarray) -> list[float]:
     names = [f"spikes{i}" for i in range(len(STRIDES))]
     run = jax.jit(lambda x: nj.simulate(network, x, probes=names).traces)
     return [float(jnp.mean(run(jnp.asarray(inputs[:, :1]))[name])) for name in names]
-
-
-def table(title: str, timings: dict[str, Timing]) -> Table:
-    """Times, and ratios in units of neurojax's time."""
-    made = Table(title=title)
-    made.add_column("network", no_wrap=True)
-    for column in ("median s", "ratio", "best s", "ratio", "first call s"):
-        made.add_column(column, justify="right", no_wrap=True)
-    mine = timings["neurojax"]
-    for name, each in timings.items():
-        made.add_row(
-            name,
-            f"{each.median:.3f}",
-            f"{each.median / mine.median:.2f}",
-            f"{each.best:.3f}",
-            f"{each.best / mine.best:.2f}",
-            f"{each.first:.2f}",
-        )
-    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
