@@ -7,7 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+QUICK = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,  # these alone take two thirds of the time to compile
+}
 """Options of `jax.jit` for what is compiled to run once."""
 
 
