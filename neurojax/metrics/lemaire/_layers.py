@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from neurojax._layer import Layer
@@ -65,12 +66,9 @@ from neurojax.neurons import (
 from neurojax.neurons._neuron import AbstractNeuron
 from neurojax.quantise import FakeQuantise, Quantised
 
+MOVES: tuple[type[Layer], ...] = (Flatten, Reshape, Permute, Identity, Slice)
 FREE: tuple[type[Layer], ...] = (
-    Flatten,
-    Reshape,
-    Permute,
-    Identity,
-    Slice,
+    *MOVES,
     Concat,
     Pad,
     Dropout,
@@ -80,11 +78,7 @@ FREE: tuple[type[Layer], ...] = (
 """Layers that give values other addresses, or nothing to do in inference."""
 
 HANDS_ON: tuple[type[Layer], ...] = (
-    Flatten,
-    Reshape,
-    Permute,
-    Identity,
-    Slice,
+    *MOVES,
     Concat,
     Add,
     SumPool1d,
@@ -338,7 +332,8 @@ def recurrent(traffic: Traffic) -> list[Work]:
 def chain(traffic: Traffic) -> list[Work]:
     """Its layers one after the other. What passes between them are not spikes, but all values."""
     layers = traffic.layer.layers
-    shape, flows, works = traffic.in_shapes[0], traffic.inputs, []
+    shape, works = traffic.in_shapes[0], []
+    flows: tuple[Flow, ...] = traffic.inputs
     accumulated = traffic.accumulated
     for position, layer in enumerate(layers):
         last = position == len(layers) - 1
@@ -349,7 +344,13 @@ def chain(traffic: Traffic) -> list[Work]:
                 "from outside; name the layers in the network instead"
             )
         neurons_next = not last and isinstance(layers[position + 1], AbstractNeuron)
-        out = traffic.output if last else _dense(out_shape, traffic)
+        flows_out: tuple[Flow, ...]
+        if last:
+            flows_out = (traffic.output,)
+        elif isinstance(layer, MOVES):
+            flows_out = tuple(_moved(layer, flow) for flow in flows)
+        else:
+            flows_out = (_dense(out_shape, traffic),)
         works += _parts(
             dataclasses.replace(
                 traffic,
@@ -357,15 +358,21 @@ def chain(traffic: Traffic) -> list[Work]:
                 in_shapes=(shape,),
                 out_shape=out_shape,
                 inputs=flows,
-                output=out,
+                output=flows_out[0],
                 accumulated=accumulated,
                 accumulates=traffic.accumulates if last else neurons_next,
             )
         )
         if not isinstance(layer, FREE):
             accumulated = (neurons_next and is_synapse(layer),)
-        shape, flows = out_shape, (out,)
+        shape, flows = out_shape, flows_out
     return works
+
+
+def _moved(layer: Layer, flow: Flow) -> Flow:
+    """The same events at other addresses."""
+    neurons, late = (np.asarray(layer.step(None, jnp.asarray(n))[1]) for n in flow[:2])
+    return Flow(neurons, late, flow.spikes)
 
 
 def _dense(shape: Sequence[int], traffic: Traffic) -> Flow:

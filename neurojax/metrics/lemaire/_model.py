@@ -144,30 +144,38 @@ def _flow(network: Network, activity: Activity, edge: Edge) -> Flow:
     return flow.delayed() if edge.recurrent else flow
 
 
-def _numbers_of_spikes(network: Network, activity: Activity, name: str) -> bool:
+def _numbers_of_spikes(
+    network: Network, activity: Activity, name: str, behind: tuple[str, ...] = ()
+) -> bool:
     """Whether a value of n, of a layer or input, stands for n spikes."""
-    if activity[name].binary:
+    if activity[name].binary or name in behind:  # around a loop, it is for the others to say
         return True
-    if name not in network:
-        return False
     if name in activity.counting:
-        return getattr(network[name], "amplitude", None) is None
-    return isinstance(network[name], HANDS_ON) and all(
-        _numbers_of_spikes(network, activity, edge.source) for edge in network.incoming(name)
+        return True
+    return isinstance(network.layers.get(name), HANDS_ON) and all(
+        _numbers_of_spikes(network, activity, edge.source, (*behind, name))
+        for edge in network.incoming(name)
     )
 
 
 def _accumulating(network: Network, formal: Collection[str]) -> set[str]:
     """Synapses whose events are added right into the membranes of the neurons behind them."""
-    found = set()
+    found = {}
     for name in network.names:
         if name in formal or not is_synapse(network[name]):
             continue
         targets = _targets(network, name)
         target = targets.pop() if len(targets) == 1 else None
         if target is not None and target not in formal and has_membrane(network[target]):
-            found.add(name)
-    return found
+            found[name] = target
+
+    def mixed(name: str) -> bool:
+        """Whether it comes to the neurons together with what is no such synapse's."""
+        edges = network.incoming(found[name])
+        sides = [_origins(network, edge.source) for edge in edges if not edge.recurrent]
+        return any(name in origins and not origins <= found.keys() for origins in sides)
+
+    return {name for name in found if not mixed(name)}
 
 
 def _targets(network: Network, name: str) -> set[str | None]:
@@ -183,12 +191,15 @@ def _targets(network: Network, name: str) -> set[str | None]:
     return found
 
 
-def _origins(network: Network, name: str) -> set[str]:
-    """Layers and inputs that an output comes from, before such as cost nothing."""
+def _origins(network: Network, name: str) -> set[str | None]:
+    """Layers and inputs that an output comes from, before such as cost nothing; None for what
+    comes one step later."""
     if name in network.inputs or not isinstance(network[name], FREE):
         return {name}
-    edges = network.incoming(name)
-    return set().union(*(_origins(network, edge.source) for edge in edges))
+    found: set[str | None] = set()
+    for edge in network.incoming(name):
+        found |= {None} if edge.recurrent else _origins(network, edge.source)
+    return found
 
 
 def _flags(

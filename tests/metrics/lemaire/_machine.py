@@ -385,4 +385,7 @@ class Machine:
                 last=np.count_nonzero(values[-1], axis=0),
                 last_sums=values[-1].sum(0),
             )
-        return Activity(outputs, self.steps, self.samples, tuple(neurons), tuple(neurons))
+        layers = {name: self.network[name] for name in neurons}
+        most = {name: getattr(layer, "neuron", layer).max_spikes for name, layer in layers.items()}
+        several = tuple(name for name in neurons if most[name] != 1)
+        return Activity(outputs, self.steps, self.samples, tuple(neurons), several)

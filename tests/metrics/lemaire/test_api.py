@@ -244,6 +244,36 @@ def test_the_rest():
     assert formal["up"].mem_write == 8 and formal["late"].mem_read == 0
 
 
+def test_what_a_chain_only_moves():
+    layers = {"p": nj.Permute((1, 0)), "f": nj.Flatten(), "a": dense(4, 4)}
+    table, activity = costed({"c": nj.Chain(**layers)}, shape=(2, 2))
+    products = activity.count("input") * 4
+    assert (table["c"].syn_acc, table["c"].syn_mac) == (products, 0)
+    assert table["c"].mem_write == products + 4 * 4
+
+
+def test_loops_without_neurons():
+    layers = {"same": nj.Identity(), "late": nj.Delay(1), "n": nj.IAF()}
+    edges = [("input", "same"), ("same", "late"), ("late", "n")]
+    edges.append(nj.Edge("late", "same", recurrent=True))
+    network = nj.Network(layers, edges, inputs=(2,), outputs=["n"])
+    activity = metrics.count_spikes(network, jnp.ones((5, 1, 2)))
+    table = metrics.operations(network, activity)
+    # Everything that comes in goes round and round as spikes.
+    assert table["n"].syn_acc == activity["late"].total.sum() + activity.count("n")
+
+
+def test_currents_beside_spikes():
+    """Neurons that get more than what a synapse adds up take all of it as events."""
+    layers = {"a": dense(2, 2), "both": nj.Concat(), "n": nj.IAF()}
+    edges = [("input", "a"), ("a", "both"), ("input", "both"), ("both", "n")]
+    network = nj.Network(layers, edges, inputs=(2,))
+    activity = metrics.count_spikes(network, jnp.ones((3, 1, 2)))
+    table = metrics.operations(network, activity)
+    assert table["n"].addr_acc == activity.count("both")
+    assert table["a"].mem_write == 3 * 4 + 3 * 2  # its own accumulators: events, and visits
+
+
 def test_edges_that_add_up():
     layers = {"a": dense(4, 4), "b": dense(4, 4), "n": nj.IAF()}
     edges = [("input", "a"), ("input", "b"), ("a", "n"), ("b", "n")]
