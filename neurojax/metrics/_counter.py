@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import functools as ft
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from neurojax._arguments import check_network
 from neurojax._graph import nearest
 from neurojax._layer import Layer
 from neurojax._network import Network, check_finite
-from neurojax._probe import Probe, over_neurons
+from neurojax._probe import Probe
 from neurojax._progress import PatientBar
 from neurojax._simulate import simulate
 from neurojax.chips._mapped import MappedNetwork
@@ -80,39 +78,24 @@ def count_spikes(
     total: Activity | None = None
     number = _number_of_batches(inputs, batch_size)
     with PatientBar("counting", progress) as bar:
-        for index, (batch, valid) in enumerate(batches_of(net, inputs, batch_size)):
+        for index, (batch, samples) in enumerate(batches_of(net, inputs, batch_size)):
             bar.step(index, number)
             own = key if key is None or index == 0 else jax.random.fold_in(key, index)
-            counted = _count(net, batch, own, names, valid)
-            part = _as_activity(net, counted, int(valid.sum()))
+            part = _count(net, batch, own, names, samples)
             total = part if total is None else total + part
     if total is None:
         raise ValueError("there are no batches to count spikes in; give at least one")
     return total
 
 
-class _Counted(NamedTuple):
-    """What one layer put out over a batch; NumPy arrays once they are on the host."""
-
-    nonzero: Any  # int32 [time, batch]
-    total: Any  # [time, batch]
-    graded: Any  # int32 scalar: values that are neither 0 nor 1
-    neurons: Any  # int32 [*shape]
-    sums: Any  # [*shape]
-    last: Any  # int32 [*shape]
-    last_sums: Any  # [*shape]
-
-
-@eqx.filter_jit
 def _count(
     network: Network,
     inputs: Batch,
     key: PRNGKeyArray | None,
     names: tuple[str, ...],
-    valid: Bool[Array | np.ndarray, " batch"],
-) -> dict[str, _Counted]:
-    """Counters of the named layers and inputs; samples that are not valid don't count."""
-    layers = [name for name in names if name in network]
+    samples: int,
+) -> Activity:
+    """The activity of the first samples of a batch; the others fill it up."""
     probes = {
         name: [
             Probe(name, neurons="count"),
@@ -122,59 +105,63 @@ def _count(
             Probe(name, "sum"),
             Probe(name, "last"),
         ]
-        for name in layers
+        for name in names
+        if name in network
     }
-    run = simulate(network, inputs, key=key, probes=itertools.chain(*probes.values()))
-
-    def of_valid(x: Array) -> Array:
-        chosen = valid.reshape(-1, *(1,) * (x.ndim - 1))
-        return jnp.sum(x, 0, where=chosen, dtype=x.dtype)
-
-    result = {}
-    for name in names:
-        traces = [run[probe.name] for probe in probes[name]] if name in probes else None
-        nonzero, total, graded, neurons, sums, last = traces or _of_input(inputs[name])
-        result[name] = _Counted(
-            nonzero,
-            total,
-            jnp.sum(jnp.where(valid, graded, 0)),
-            of_valid(neurons),
-            of_valid(sums),
-            of_valid((last != 0).astype(jnp.int32)),
-            of_valid(last.astype(sums.dtype)),
-        )
-    return result
-
-
-def _of_input(x: Array) -> list[Array]:
-    """What the probes of a layer would have recorded of an input."""
-    x = x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.float32)
-    each = [jax.vmap(ft.partial(over_neurons, kind))(x) for kind in ("count", "sum", "graded")]
-    sums = jnp.sum(x, 0, jnp.promote_types(x.dtype, jnp.float32))
-    return [*each, jnp.sum(x != 0, 0, jnp.int32), sums, x[-1]]
-
-
-def _as_activity(network: Network, counted: Mapping[str, _Counted], samples: int) -> Activity:
-    """What was counted over a batch, as wide NumPy arrays."""
+    # Step by step: the other schedule holds what all layers put out in all steps.
+    run = simulate(
+        network, inputs, key=key, probes=itertools.chain(*probes.values()), schedule="step"
+    )
     outputs = {}
-    for name, layer in counted.items():
-        layer = _Counted(*(np.asarray(x) for x in layer))
-        outputs[name] = LayerActivity(
-            nonzero=layer.nonzero.T[:samples].astype(np.int64),
-            total=layer.total.T[:samples].astype(np.float64),
-            neurons=layer.neurons.astype(np.int64),
-            size=int(layer.neurons.size),
-            binary=int(layer.graded) == 0,
-            sums=layer.sums.astype(np.float64),
-            last=layer.last.astype(np.int64),
-            last_sums=layer.last_sums.astype(np.float64),
-        )
-    steps = next(iter(outputs.values())).steps
-    spiking = tuple(name for name in network.names if name in outputs and network[name].spiking)
+    for name in _all_names(network):
+        if name in probes:
+            recorded = (np.asarray(run[probe.name]) for probe in probes[name])
+            outputs[name] = _of_layer(samples, *recorded)
+        elif name in names:
+            outputs[name] = _of_input(np.asarray(inputs[name])[:, :samples])
+    steps = next(iter(inputs.values())).shape[0]
+    spiking = tuple(name for name in probes if network[name].spiking)
     counting = tuple(name for name in spiking if _puts_out_numbers(network[name]))
-    # A dict that has been through jit is sorted by name.
-    ordered = {name: outputs[name] for name in _all_names(network) if name in outputs}
-    return Activity(ordered, steps, samples, spiking, counting)
+    return Activity(outputs, steps, samples, spiking, counting)
+
+
+def _of_layer(
+    samples: int,
+    nonzero: np.ndarray,
+    total: np.ndarray,
+    graded: np.ndarray,
+    neurons: np.ndarray,
+    sums: np.ndarray,
+    last: np.ndarray,
+) -> LayerActivity:
+    """The activity of a layer from what the probes recorded of it."""
+    last = last[:samples].astype(np.float64)
+    return LayerActivity(
+        nonzero=nonzero[:, :samples].T.astype(np.int64),
+        total=total[:, :samples].T.astype(np.float64),
+        neurons=neurons[:samples].sum(0, dtype=np.int64),
+        size=int(last[0].size),
+        binary=not graded[:, :samples].any(),
+        sums=sums[:samples].sum(0, dtype=np.float64),
+        last=np.count_nonzero(last, 0),
+        last_sums=last.sum(0),
+    )
+
+
+def _of_input(x: np.ndarray) -> LayerActivity:
+    """The activity of an input."""
+    flat = x.astype(np.float64).reshape(*x.shape[:2], -1)
+    whole = lambda counted: np.asarray(counted).reshape(x.shape[2:])  # noqa: E731
+    return LayerActivity(
+        nonzero=np.count_nonzero(flat, 2).T,
+        total=flat.sum(2).T,
+        neurons=whole(np.count_nonzero(flat, (0, 1))),
+        size=int(flat.shape[2]),
+        binary=bool(((flat == 0) | (flat == 1)).all()),
+        sums=whole(flat.sum((0, 1))),
+        last=whole(np.count_nonzero(flat[-1], 0)),
+        last_sums=whole(flat[-1].sum(0)),
+    )
 
 
 def _puts_out_numbers(layer: Layer) -> bool:
@@ -225,8 +212,8 @@ def _number_of_batches(inputs: Any, batch_size: int | None) -> int | None:
 
 def batches_of(
     network: Network, inputs: Any, batch_size: int | None
-) -> Iterator[tuple[Batch, np.ndarray]]:
-    """Batches of one size, and which samples of each are no filling."""
+) -> Iterator[tuple[Batch, int]]:
+    """Batches of one size, and how many of their samples are no filling."""
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size={batch_size} must be at least 1")
     size = batch_size
@@ -260,11 +247,10 @@ def _by_input(network: Network, batch: Any) -> Batch:
     return arrays
 
 
-def _filled(batch: Batch, size: int) -> tuple[Batch, np.ndarray]:
-    """A batch with copies of its last sample up to `size`."""
+def _filled(batch: Batch, size: int) -> tuple[Batch, int]:
+    """A batch with copies of its last sample up to `size`, and how many samples it had."""
     samples = next(iter(batch.values())).shape[1]
-    missing = max(size - samples, 0)
-    if missing:
+    if samples < size:
         chosen = np.minimum(np.arange(size), samples - 1)
         batch = {name: x[:, chosen] for name, x in batch.items()}
-    return batch, np.arange(samples + missing) < samples
+    return batch, samples

@@ -19,8 +19,8 @@ from neurojax._layer import BATCH_AXIS, Layer, Shape, State
 class Arrived(NamedTuple):
     """Values that were not zero, of each source, over the steps so far."""
 
-    ternary: Int[Array, "*sources"]  # in steps in which all values of the batch were -1, 0 or 1
-    graded: Int[Array, "*sources"]  # in the other steps
+    ternary: Any  # int [*sources]: in steps in which all values of the batch were -1, 0 or 1
+    graded: Any  # the same in the other steps
 
     @classmethod
     def none(cls, shape: Shape) -> Arrived:

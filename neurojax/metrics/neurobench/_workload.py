@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from neurojax._arguments import check_network
 from neurojax._graph import Edge
@@ -147,9 +146,8 @@ def workload(
                 )
             own = key if key is None or index == 0 else jax.random.fold_in(key, index)
             counted = _measure(metered, batch, own, activations, valid)
-            wide = jax.tree.map(lambda x: np.asarray(x).astype(np.int64), counted)
-            totals = wide if totals is None else jax.tree.map(np.add, totals, wide)
-            samples, steps = samples + int(valid.sum()), length
+            totals = counted if totals is None else jax.tree.map(np.add, totals, counted)
+            samples, steps = samples + valid, length
     if totals is None or steps is None:
         raise ValueError("there are no batches to measure; give at least one")
     return _workload(plain, found, totals, samples, steps)
@@ -164,30 +162,28 @@ class _Counted(NamedTuple):
     nonzero: dict[str, Any]  # values that were not zero
 
 
-@eqx.filter_jit
 def _measure(
     network: Network,
     inputs: dict[str, Any],
     key: PRNGKeyArray | None,
     activations: tuple[str, ...],
-    valid: Any,
+    samples: int,
 ) -> _Counted:
-    """What the meters count over a batch; samples that are not valid don't count."""
+    """What the meters count over the first samples of a batch; the others fill it up."""
     probes = [Probe(name, "sum", neurons="count") for name in activations]
-    run = simulate(network, inputs, key=key, probes=probes)
+    run = simulate(network, inputs, key=key, probes=probes, schedule="step")
 
-    def of_valid(x: Array) -> Array:
-        chosen = valid.reshape(-1, *(1,) * (x.ndim - 1))
-        return jnp.sum(x, 0, where=chosen, dtype=x.dtype)
+    def total(x: Any) -> np.ndarray:
+        return np.asarray(x)[:samples].sum(0, dtype=np.int64)
 
-    counted = _Counted({}, {}, {}, {probe.path: of_valid(run[probe.name]) for probe in probes})
+    counted = _Counted({}, {}, {}, {probe.path: total(run[probe.name]) for probe in probes})
     for name, state in run.state.layers.items():
         if isinstance(network[name], InputMeter):
-            counted.inputs[name] = jax.tree.map(of_valid, state)
+            counted.inputs[name] = Arrived(*map(total, state))
         elif isinstance(network[name], NeuronMeter):
-            counted.outputs[name] = jax.tree.map(of_valid, state.arrived)
+            counted.outputs[name] = Arrived(*map(total, state.arrived))
             if state.updates is not None:
-                counted.updates[name] = of_valid(state.updates)
+                counted.updates[name] = total(state.updates)
     return counted
 
 
@@ -228,7 +224,7 @@ def _workload(
             arrived = counted.inputs[_meter(name)]
         elif part.source == "always":
             active = np.full(part.fan_out.shape, max(steps - part.since, 0) * samples)
-            arrived = Arrived(active, np.zeros_like(active))  # type: ignore[arg-type]
+            arrived = Arrived(active, np.zeros_like(active))
         else:
             arrived = counted.outputs[name]
         operations[key] = SynapticOperations(
