@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
 from typing import Any, cast
 
 from neurojax._layer import Layer, Shape
 from neurojax._network import Network
-from neurojax.layers.convolution import Conv1d, Conv2d
-from neurojax.layers.linear import Linear
-from neurojax.layers.shape import Add, Flatten
-from neurojax.neurons._neuron import AbstractNeuron
-from neurojax.neurons.iaf import IAF
-from neurojax.neurons.lif import LIF
+from neurojax.layers import (
+    Add,
+    AvgPool1d,
+    AvgPool2d,
+    BatchDropout,
+    BatchNorm,
+    Conv1d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Identity,
+    Linear,
+    MaxPool1d,
+    MaxPool2d,
+    Permute,
+    ReLU,
+    SumPool1d,
+    SumPool2d,
+    Upsample,
+)
+from neurojax.neurons import IAF, LIF
+from neurojax.quantise import Quantised
 
-KINDS = ("input", "conv", "dense", "add", "flatten", "if", "lif", "other")
+KNOWN = (
+    *(Linear, Conv1d, Conv2d, Add, IAF, LIF, BatchNorm, ReLU, Upsample),
+    *(AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d, SumPool1d, SumPool2d),
+    *(Flatten, Permute, Identity, Dropout, BatchDropout),
+)
 NEURONS = ("if", "lif")
 COSTED = ("conv", "dense")  # kinds whose row holds the cost of the neurons behind them
 
@@ -27,7 +46,8 @@ class Node:
 
     Attributes:
         name: Its name.
-        kind: One of `KINDS`; `"other"` is whatever costs nothing there: pools, norms, ...
+        kind: `"input"`, `"conv"`, `"dense"`, `"add"`, `"flatten"`, `"if"`, `"lif"`, or
+            `"other"` for what costs nothing there: pools, norms, ...
         in_shapes: Shape of each input without time, channels last.
         out_shape: Shape of the output.
         sources: Names of what feeds it.
@@ -86,13 +106,14 @@ def nodes_of(network: Network) -> list[Node]:
     """The nodes of a network: its input, then its layers in the order in which they run.
 
     Raises:
-        ValueError: Neurons that are neither IAF nor LIF, recurrent edges, several inputs, edges
-            that are added up without an `Add`: the plug-in knows none of them.
+        ValueError: Layers that the plug-in has not (neurons other than IAF and LIF), recurrent
+            edges, several inputs, edges that are added up without an `Add`.
     """
+    layers = {name: _unwrapped(network[name]) for name in network.names}
     problems = [
-        f"layer '{name}' is {network[name].describe()}; the plug-in knows IAF and LIF neurons only"
-        for name in network.names
-        if isinstance(network[name], AbstractNeuron) and not isinstance(network[name], IAF | LIF)
+        f"layer '{name}' is {layer.describe()}; the plug-in has no such layer"
+        for name, layer in layers.items()
+        if not isinstance(layer, KNOWN)
     ]
     problems += [
         f"layer '{name}' adds up {len(network.incoming(name))} edges; put an Add before it"
@@ -106,13 +127,14 @@ def nodes_of(network: Network) -> list[Node]:
         raise ValueError(
             "compat='qualia' can't cost this network; leave out compat:\n- " + "\n- ".join(problems)
         )
-    targets = {name: _names(e.target for e in network.outgoing(name)) for name in _all(network)}
+    names = [*network.inputs, *network.names]
+    targets = {name: tuple(edge.target for edge in network.outgoing(name)) for name in names}
     nodes = [
         Node(name, "input", (_last(shape),), _last(shape), (), targets[name])
         for name, shape in network.inputs.items()
     ]
-    for name in network.names:
-        layer, into = network[name], network.in_shape(name)
+    for name, layer in layers.items():
+        into = network.in_shape(name)
         shapes = cast(tuple[Shape, ...], into if layer.many_inputs else (into,))
         nodes.append(
             Node(
@@ -120,7 +142,7 @@ def nodes_of(network: Network) -> list[Node]:
                 _kind(layer),
                 tuple(_last(shape) for shape in shapes),
                 _last(network.out_shape(name)),
-                _names(e.source for e in network.incoming(name)),
+                tuple(edge.source for edge in network.incoming(name)),
                 targets[name],
                 **_parameters(layer),
             )
@@ -128,12 +150,9 @@ def nodes_of(network: Network) -> list[Node]:
     return nodes
 
 
-def _all(network: Network) -> list[str]:
-    return [*network.inputs, *network.names]
-
-
-def _names(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(names)
+def _unwrapped(layer: Layer) -> Layer:
+    """The layer whose parameters are quantised: the plug-in has a twin of each."""
+    return layer.layer if isinstance(layer, Quantised) else layer
 
 
 def _last(shape: Shape) -> Shape:
