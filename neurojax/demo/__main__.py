@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
         rows,
         network=str(fit.network),
         pictures=pictures,
-        costs=_report.Costs(*_figures.of_costs(folder, costs), costs),
+        costs=_report.Costs(_figures.of_costs(folder, costs), costs),
         chips=chips,
     )
     console.print(f"\n{time.perf_counter() - start:.0f} s; open [bold]{file}[/bold]")

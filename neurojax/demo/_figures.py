@@ -49,17 +49,15 @@ def of_spikes(folder: Path, counts: dict[str, dict[str, float]]) -> list[Picture
     ]
 
 
-def of_costs(folder: Path, costs: metrics.Comparison) -> list[Picture]:
+def of_costs(folder: Path, costs: metrics.Comparison) -> Picture:
     """What the networks cost on each chip."""
-    return [
-        save(
-            folder,
-            nj.plot.costs(costs),
-            "costs.png",
-            "Costs of a digit",
-            "Lines are ranges, pale bars bounds; ? where the range of a constant is not published.",
-        )
-    ]
+    return save(
+        folder,
+        nj.plot.costs(costs),
+        "costs.png",
+        "Costs of a digit",
+        "Lines are ranges, pale bars bounds; ? where the range of a constant is not published.",
+    )
 
 
 def of_chip(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurojax._network import Network
-from neurojax.chips import bss2, cri, dynapcnn, loihi
+from neurojax.chips import bss2, cri, loihi
 from neurojax.chips._mapped import MappedNetwork
 from neurojax.metrics._activity import Activity
 from neurojax.metrics.devices import Device, Estimate, Work, device as find, work
@@ -108,7 +108,9 @@ def latency_of(
 ) -> Latency:
     """As `latency`, of work that is known already."""
     chosen = find(device)
+    mapped = network if isinstance(network, MappedNetwork) else None
     net = network.network if isinstance(network, MappedNetwork) else network
+    chip = None if mapped is None else mapped.chip
     if dt is not None and dt <= 0:
         raise ValueError(f"latency: dt is {dt}; a time step takes seconds, more than 0")
     populations = {name for name, layer in done.layers.items() if layer.neurons}
@@ -118,17 +120,19 @@ def latency_of(
     if chosen.chip_time:
         return _emulated(chosen, done.steps, _dt_of(network) or dt)
     if chosen.times:
-        late = 0 if isinstance(network, MappedNetwork) and network.timing == "chip" else deep
-        if cores is None and _is_on(network, loihi.LoihiSpec):
-            cores = {name: use.cores for name, use in loihi.cores(network).items()}  # type: ignore[arg-type]
+        # A network with the delays of its chip was simulated until its last output, and a processor
+        # computes all layers within a step.
+        delayed = isinstance(chip, cri.CRISpec) or (mapped is not None and mapped.timing == "chip")
+        late = 0 if delayed or not chosen.spiking else deep
+        if cores is None and mapped is not None and isinstance(chip, loihi.LoihiSpec):
+            cores = {name: use.cores for name, use in loihi.cores(mapped).items()}
         return _stepped(chosen, net, done, late, dt, cores or {})
-    if _is_on(network, cri.CRISpec):
-        late = cri.latency(network)  # type: ignore[arg-type]
+    if mapped is not None and isinstance(chip, cri.CRISpec):
         note = "the machine's clocks a step depend on its spikes; no time has been published"
+        late = cri.latency(mapped)
         return Latency(chosen, done.steps, late, UNKNOWN, UNKNOWN, (note,))
     note = "no times are known of this device"
-    late = 0 if _is_on(network, dynapcnn.ChipSpec) else deep
-    return Latency(chosen, done.steps, late, UNKNOWN, UNKNOWN, (note,))
+    return Latency(chosen, done.steps, 0, UNKNOWN, UNKNOWN, (note,))
 
 
 def depth(network: Network, populations: set[str]) -> int:
@@ -216,10 +220,6 @@ def _dt_of(network: Network | MappedNetwork) -> float | None:
         return None
     layers = (network.network[name] for name in network.network.names)
     return next((float(dt) for layer in layers if (dt := getattr(layer, "dt", None))), None)
-
-
-def _is_on(network: Network | MappedNetwork, chip: type) -> bool:
-    return isinstance(network, MappedNetwork) and isinstance(network.chip, chip)
 
 
 def _numbers(estimate: Estimate) -> tuple[Any, Any, Any]:

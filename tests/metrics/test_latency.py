@@ -107,6 +107,8 @@ def test_a_device_with_a_step_time():
     assert found.duration == metrics.Estimate(
         pytest.approx(22e-6), pytest.approx(11e-6), pytest.approx(33e-6)
     )
+    mapped = cri.map(deep(1))  # was simulated with its delay
+    assert metrics.latency(mapped, counted(mapped), mine).duration.value == pytest.approx(20e-6)
     nothing = metrics.latency(deep(1), counted(deep(1)), "odin")
     assert nothing.duration.value is None and "no times are known" in str(nothing)
 
