@@ -32,6 +32,11 @@ class Layout(NamedTuple):
         return math.prod(self.shape)
 
     @property
+    def places(self) -> np.ndarray:
+        """The inverse of `order`: for each value of the simulation, its index in C."""
+        return np.argsort(self.order)
+
+    @property
     def is_channels_last(self) -> bool:
         """Whether the axes mean something in C: not the order of a flattened image."""
         return self.same_order(Layout.channels_last(self.shape))
@@ -58,6 +63,4 @@ class Layout(NamedTuple):
         values = np.asarray(values)
         if not values.ndim or values.shape[-1] != self.size:
             raise ValueError(f"the last axis must be {self.size}, got shape {values.shape}")
-        result = np.empty_like(values)
-        result[..., self.order] = values
-        return result.reshape(values.shape[:-1] + self.shape)
+        return values[..., self.places].reshape(values.shape[:-1] + self.shape)

@@ -24,6 +24,10 @@ ELEMENTWISE = (IF, LIF, Add, BatchNorm)
 WITH_FUNCTION = (Dense, Conv, Pool, Upsample, *ELEMENTWISE)
 
 
+COPY = "as a copy"
+"""What the names of calls end in that are no layers."""
+
+
 class Value(NamedTuple):
     """An array in C: the model's input, or what a call writes."""
 
@@ -117,7 +121,7 @@ def make_plan(network: Network) -> Plan:
         shown.append(Shown(name, layer, values[name]))
     result = values[network.outputs[0]]
     if result.name == start.name:  # nothing is computed
-        copied = result._replace(name=f"{network.outputs[0]} copy")
+        copied = result._replace(name=f"{network.outputs[0]} {COPY}")
         calls.append(Call(copied.name, None, (result,), copied, np.arange(result.layout.size)))
         result = copied
     buffers = share_buffers([_memory(call) for call in calls], [start.name, result.name])
@@ -137,13 +141,9 @@ def _moved(layer: Layer, before: Layout, shape: Shape) -> tuple[Layout, np.ndarr
     _, taken = layer.step(None, jnp.arange(before.size).reshape(before.shape))
     source = np.asarray(taken).ravel()  # for each value of the output, its index in the input
     if len(shape) == 1 and len(source) == before.size:
-        stay = np.empty(before.size, int)
-        stay[source] = np.arange(before.size)
-        return Layout(shape, stay[before.order]), None
+        return Layout(shape, np.argsort(source)[before.order]), None
     after = Layout.channels_last(shape)
-    place = np.empty(before.size, int)  # in C, of each value of the input
-    place[before.order] = np.arange(before.size)
-    index = place[source[after.order]]
+    index = before.places[source[after.order]]
     return after, None if np.array_equal(index, np.arange(before.size)) else index
 
 
@@ -153,10 +153,9 @@ def _in_one_order(name: str, inputs: tuple[Value, ...], calls: list[Call]) -> tu
     result = [first]
     for number, value in enumerate(others, 2):
         if not value.layout.same_order(first.layout):
-            place = np.empty(value.layout.size, int)
-            place[value.layout.order] = np.arange(value.layout.size)
-            moved = Value(f"{name} input {number}", value.format, first.layout)
-            calls.append(Call(moved.name, None, (value,), moved, place[first.layout.order]))
+            moved = value._replace(name=f"{name} {COPY} {number}", layout=first.layout)
+            taken = value.layout.places[first.layout.order]
+            calls.append(Call(moved.name, None, (value,), moved, taken))
             value = moved
         result.append(value)
     return tuple(result)
@@ -181,6 +180,10 @@ def _refusals(network: Network) -> list[str]:
             f"it computes with {', '.join(sorted(map(str, numbers)))}; the C code has one kind of "
             "number: map all of it with one `quantize`"
         )
+    if sum(isinstance(layer, Quantise) for layer in network.layers.values()) != 1:
+        problems.append(
+            "its input must go through one Quantise: map the network with neurojax.chips.mcu.map"
+        )
     if len(network.inputs) != 1:
         problems.append(
             f"it has inputs {', '.join(network.inputs)}; the C function takes one: join them first"
@@ -190,6 +193,11 @@ def _refusals(network: Network) -> list[str]:
             f"it has outputs {', '.join(network.outputs)}; the C function gives one: "
             "choose one, or write a program for each"
         )
+    problems += [
+        f"layer '{name}' has a name that generated code uses: rename it"
+        for name in network.names
+        if COPY in name
+    ]
     for edge in network.edges:
         if edge.recurrent:
             problems.append(f"edge {edge} is recurrent; the C code only goes forward: remove it")
@@ -203,7 +211,7 @@ def _refusals(network: Network) -> list[str]:
             )
         if isinstance(layer, Quantise) != (edges[0].source in network.inputs):
             problems.append(
-                f"layer '{name}' is fed by '{edges[0].source}'; the input goes through one "
+                f"layer '{name}' is fed by '{edges[0].source}'; the input goes through the "
                 "Quantise and nothing else does: map the network with neurojax.chips.mcu.map"
             )
         if len(edges) > 1 and not isinstance(layer, Add):

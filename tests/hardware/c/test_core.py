@@ -14,7 +14,14 @@ import pytest
 import neurojax as nj
 from neurojax.chips.mcu import IF, Add, Dense, Format, Quantise, number_of
 from neurojax.hardware.c import Program, configure
-from tests.hardware.c._driver import WARNINGS, as_mapped, compiler
+from tests.hardware.c._driver import (
+    WARNINGS,
+    as_mapped,
+    compiler,
+    program_of,
+    run_all,
+    simulated,
+)
 from tests.hardware.c._every import images, sequences
 
 NUMBERS = {name: number_of(name) for name in ("int8", "int16", "float32")}
@@ -164,8 +171,21 @@ def test_what_has_no_c_is_refused_at_once() -> None:
         [("x", "a"), ("y", "b"), ("a", "+"), ("b", "+")],
         inputs={"x": (2,), "y": (2,)},
     )
-    with pytest.raises(ValueError, match="it has inputs x, y; the C function takes one"):
+    with pytest.raises(ValueError, match="it has inputs x, y; the C function takes one") as error:
         configure(as_mapped(two, number))
+    assert "must go through one Quantise" in str(error.value)
+
+
+def test_networks_that_compute_nothing(tmp_path: Path) -> None:
+    """The input is the output, in the order of C; flattening and turning are no computation."""
+    number = number_of("int8")
+    form = Format(number, output_q=3)
+    chains = [{}, {"flat": nj.layers.Flatten()}, {"turned": nj.layers.Permute((1, 2, 0))}]
+    networks = [nj.Sequential((2, 3, 4), quantise=Quantise(format=form), **c) for c in chains]
+    programs = [program_of(network, number, k) for k, network in enumerate(networks)]
+    x = np.random.default_rng(0).integers(-128, 128, (2, 1, 2, 3, 4))
+    for values, program in zip(run_all(programs, [x] * 3, tmp_path), programs, strict=True):
+        np.testing.assert_array_equal(values[-1], simulated(program, x)[-1])
 
 
 def test_a_network_that_was_trained_to_death_is_refused() -> None:
