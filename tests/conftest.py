@@ -1,9 +1,11 @@
 """Set-up shared by all tests: devices, hypothesis profiles, the recorded vectors."""
 
+import functools as ft
 import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Before jax is imported: two CPU devices, so that sharding is tested on every machine.
 os.environ["XLA_FLAGS"] = (
@@ -15,6 +17,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import hypothesis
 import jax
 import pytest
+from jax._src import compiler
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -31,14 +34,29 @@ hypothesis.settings.load_profile(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _chips_are_compiled_quickly(request: pytest.FixtureRequest) -> None:
+def _chips_are_compiled_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
     """Leaves out XLA's optimisations where most of the time goes into programs that run once.
 
     A chip's integers don't depend on them, and comparisons of its floats have tolerances. The rest
     (layers, neurons, converters, what the documentation shows) is compiled as users compile it.
     """
     quick = bool({"chips", "hardware"} & {*request.path.parts})
+    quick |= request.path.stem.startswith("test_conformance")
     jax.config.update("jax_disable_most_optimizations", quick)
+    with pytest.MonkeyPatch.context() as patch:
+        if quick:
+            # What is left takes a third of the time without them. jax has no setting for it, and
+            # XLA's environment variable would be for all tests.
+            options = ft.partial(_without_fusion_emitters, compiler.get_compile_options)
+            patch.setattr(compiler, "get_compile_options", options)
+        yield
+
+
+def _without_fusion_emitters(get_compile_options: Any, *args: Any, **kwargs: Any) -> Any:
+    options = get_compile_options(*args, **kwargs)
+    fewer = ("xla_cpu_use_fusion_emitters", False)
+    options.env_option_overrides = [*options.env_option_overrides, fewer]
+    return options
 
 
 @pytest.fixture(scope="module", autouse=True)
