@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neurojax import layers as core
-from neurojax._layer import Layer, Shape
+from neurojax._layer import Layer
 from neurojax._network import Network
 from neurojax.chips._checks import folded
 from neurojax.chips._mapped import Problem
@@ -145,9 +145,9 @@ class _Reader:
         elif isinstance(layer, core.ReLU):
             self._fuse(name, sources[0])
         else:
-            self._layer(name, layer, sources, self.network.in_shape(name))
+            self._layer(name, layer, sources)
 
-    def _layer(self, name: str, layer: Any, sources: tuple[str, ...], in_shape: Any) -> None:
+    def _layer(self, name: str, layer: Any, sources: tuple[str, ...]) -> None:
         if isinstance(layer, MOVED):
             self._part(name, "move", sources, lambda form, qs, act: layer)
         elif isinstance(layer, core.Reshape) and len(self.network.out_shape(name)) == 1:
@@ -161,7 +161,7 @@ class _Reader:
         elif isinstance(layer, core.Add):
             self._part(name, "sum", sources, _make_add, activates=True)
         elif isinstance(layer, Average | Sum | Maximum):
-            self._pool(name, layer, sources, in_shape)
+            self._pool(name, layer, sources)
         elif isinstance(layer, IAF | CoreLIF):
             notes: list[str] = []
             options = neuron_options(name, layer, self.problems, notes)
@@ -174,7 +174,7 @@ class _Reader:
         else:
             self._refuse(name, layer.describe(), KNOWN, "replace it")
 
-    def _pool(self, name: str, layer: Any, sources: tuple[str, ...], in_shape: Shape) -> None:
+    def _pool(self, name: str, layer: Any, sources: tuple[str, ...]) -> None:
         padded = any(any(pads) for pads in layer.padding)
         if isinstance(layer, Average) and padded and not layer.count_padding:
             self._refuse(
@@ -197,16 +197,16 @@ class _Reader:
                 break
             if node in network and part is None and node not in self._stands_for:
                 return  # it is refused itself
-            alone = node in network and len(network.outgoing(node)) == 1
-            if not alone or node in network.outputs:
-                self._refuse(
-                    name,
-                    f"a ReLU of '{node}', whose values are used elsewhere, too",
-                    "a ReLU is part of the layer before it",
-                    "take the values for both behind the ReLU, or compute them twice",
-                )
+            legal = "a ReLU is part of the layer before it"
+            if node not in network:
+                self._refuse(name, "a ReLU of the input", legal, "apply it before, or leave it out")
                 break
-            if part is not None and part.kind == "move" and part.sources[0] not in network:
+            if len(network.outgoing(node)) != 1 or node in network.outputs:
+                found = f"a ReLU of '{node}', whose values are used elsewhere, too"
+                remedy = "take the values for both behind the ReLU, or compute them twice"
+                self._refuse(name, found, legal, remedy)
+                break
+            if part is not None and not part.activates and part.sources[0] not in network:
                 part = self.parts.get(part.sources[0])  # the sum of several edges
             if part is not None and part.activates:
                 part.activation = "relu"

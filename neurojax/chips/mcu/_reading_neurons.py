@@ -33,7 +33,8 @@ def neuron_options(
 
     for option, (only, legal, remedy) in PLAIN.items():
         value = getattr(neuron, option)
-        if value is not only and value != only:
+        same = value is only or (only is not None and value == only)
+        if not same:
             refuse(f"{option}={value!r}", legal, remedy)
     if neuron.amplitude is not None and one_number(neuron.amplitude) != 1:
         refuse("an amplitude", "a spike is 1", "put it into the weights behind")

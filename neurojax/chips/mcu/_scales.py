@@ -2,9 +2,10 @@
 
 A range of largest magnitude m is held with q = bits - 1 - (floor(log2(m)) + 1), the finest grid of
 a power of two that holds it, which is the rule of Qualia's quantiser. On top of it, unless
-`compat="qualia"`: spikes that are not averaged have q = 0, since nothing finer is needed, and
-weights, biases and membranes get as many fewer bits as keep the sums that were seen away from
-wrapping, with one bit to spare.
+`compat="qualia"`: spikes that are not averaged have q = 0, since nothing finer is needed; weights,
+biases and membranes get as many fewer bits as keep the sums that were seen away from wrapping, with
+one bit to spare; and membranes that go far below the threshold saturate, rather than leave it less
+than half of its bits.
 """
 
 from __future__ import annotations
@@ -161,10 +162,20 @@ def _neuron(
     input_q: int,
     room: int | None,
 ) -> Format:
-    held = [_largest(value) for value in layer.parameters().values() if value is not None]
-    q = scale_for(max(seen[f"{part.name}.v"], *held), form.number)
+    number = form.number
+    held = max(_largest(value) for value in layer.parameters().values() if value is not None)
+    membrane = seen[f"{part.name}.v"]
+    q = scale_for(max(membrane, held), number)
     if room is not None:
-        sums = 2 * seen[f"{part.name}.v"] + seen[part.sources[0]] + max(held)
+        least = scale_for(held, number) - number.bits // 2
+        if q < least:
+            part.notes.append(
+                f"'{part.name}': its membrane reaches {membrane:.3g}, but saturates at "
+                f"{math.ldexp(1, number.bits - 1 - least):.3g}, so that its parameters, up to "
+                f"{held:.3g}, keep half of their bits"
+            )
+            q, membrane = least, math.ldexp(1, number.bits - 1 - least)
+        sums = 2 * membrane + seen[part.sources[0]] + held
         q = min(q, max(room - exponent(sums), input_q))
     return form._replace(weights_q=q)
 
@@ -213,4 +224,10 @@ def _extremes(plan: Plan, in_shape: Shape, inputs: Any) -> dict[str, float]:
     found = {plan.input: _largest(inputs)}
     for probe, value in zip(both, jax.jit(run)(network, jnp.asarray(inputs)), strict=True):
         found[probe.path] = max(found.get(probe.path, 0.0), float(value))
+    wrong = [path for path, value in found.items() if not math.isfinite(value)]
+    if wrong:
+        raise ValueError(
+            f"mcu.map: on the calibration, values of '{wrong[0]}' are NaN or infinite; calibrate "
+            "with finite inputs, and check the parameters of that layer"
+        )
     return found

@@ -145,6 +145,17 @@ def test_spikes_need_no_fraction_unless_they_are_averaged():
     assert mapped(nj.SumPool1d(2))["iaf1"].format.output_q == 0
 
 
+def test_a_membrane_far_below_its_threshold_saturates():
+    network = nj.Sequential((1,), spikes=nj.IAF())
+    x = jnp.full((300, 1, 1), -1.0)
+    plain = mcu.map(network, quantize="int8", calibration=x, compat="qualia")
+    assert plain.network["spikes"].integers().threshold == 0
+    mapped = mcu.map(network, quantize="int8", calibration=x)
+    assert mapped.network["spikes"].integers().threshold == 4
+    assert any("reaches 300, but saturates at 32" in note for note in mapped.report().notes)
+    assert nj.simulate(mapped.network, x, probes=["spikes.v"])["spikes.v"].min() == -128
+
+
 def test_batch_norm_can_stay():
     norm = nj.BatchNorm.from_weights([2.0, 0.5], [1.0, 0.0], [0.5, 0.0], [3.0, 1.0], inference=True)
     network = nj.Sequential((2, 4, 4), conv=conv(2, 2, 3), norm=norm, relu=layers.ReLU())
@@ -157,6 +168,27 @@ def test_batch_norm_can_stay():
     behind = nj.Sequential((2, 4, 4), spikes=nj.IAF(), norm=norm)
     notes = mcu.map(behind, quantize="float32").report().notes
     assert notes[0].startswith("batch norm 'norm' stays a layer: can't fold")
+
+
+def test_what_moves_values_stays_and_what_is_quantised_is_held():
+    network = nj.Sequential(
+        (2, 3, 4),
+        up=layers.Upsample((2, 1)),
+        turned=layers.Permute((0, 2, 1)),
+        passed=nj.quantise.FakeQuantise(nj.quantise.Grid(16.0)),
+        flat=layers.Reshape((-1,)),
+        fc=linear(48, 3),
+    )
+    coarse = nj.quantise.quantise_weights(network, 3, layers=["fc"])
+    mapped = mcu.map(coarse, calibration=inputs(2, 2, 2, 3, 4), **LONG)
+    assert mapped.network.names == ("quantise", "up", "turned", "flat", "fc")
+    assert len(np.unique(mapped.network["fc"].integers().weight)) <= 8
+    x = inputs(2, 2, 2, 3, 4)
+    floats = mcu.map(network, quantize="float32").network
+    plain = network.replace(passed=layers.Identity())
+    np.testing.assert_allclose(
+        nj.simulate(floats, x).outputs, nj.simulate(plain, x).outputs, atol=1e-5
+    )
 
 
 def test_other_forms_of_the_same_neurons():
@@ -218,13 +250,27 @@ def test_a_relu_beside_others_is_refused():
 
 
 def test_a_relu_of_a_sum_is_part_of_it():
-    parts = {"a": linear(4, 4), "b": linear(4, 4, seed=3), "relu": layers.ReLU()}
-    edges = [("input", "a"), ("input", "b"), ("a", "relu"), ("b", "relu")]
-    network, x = nj.Network(parts, edges, inputs=(4,)), inputs(3, 2, 4)
-    mapped = mcu.map(network, calibration=x, **LONG)
-    assert mapped.network.names == ("quantise", "a", "b", "relu")
-    real = mcu.values(mapped, nj.simulate(mapped.network, x).outputs)
-    np.testing.assert_allclose(real, nj.simulate(network, x).outputs, atol=2e-3)
+    """Whether the edges meet in the ReLU, or in what only moves values, or in a pool before it."""
+    x = inputs(3, 2, 2, 4)
+    edges = [("input", "a"), ("input", "b"), ("a", "last"), ("b", "last")]
+    for last, names in [
+        (layers.ReLU(), ("last",)),
+        (nj.Flatten(), ("last_sum", "last")),
+        (nj.AvgPool1d(2), ("last_sum", "last")),
+    ]:
+        parts = {
+            "a": nj.Conv1d.from_weights(np.float32([[[0.5], [1.0]], [[-1.0], [0.25]]])),
+            "b": nj.Conv1d.from_weights(np.float32([[[0.7], [-0.4]], [[0.2], [0.9]]])),
+            "last": last,
+        }
+        behind = [] if isinstance(last, layers.ReLU) else [("last", "relu")]
+        if behind:
+            parts["relu"] = layers.ReLU()
+        network = nj.Network(parts, edges + behind, inputs=(2, 4))
+        mapped = mcu.map(network, quantize="float32")
+        assert mapped.network.names == ("quantise", "a", "b", *names)
+        ours = nj.simulate(mapped.network, x).outputs
+        np.testing.assert_allclose(ours, nj.simulate(network, x).outputs, atol=1e-6)
 
 
 def test_options_are_checked():
@@ -243,6 +289,11 @@ def test_options_are_checked():
         jax.jit(lambda net: mcu.map(net, quantize="float32").network)(network)
     with pytest.raises(ValueError, match="must be"):
         mcu.map(network, calibration=inputs(1, 1, 5))
+    with pytest.raises(ValueError, match=r"values of '.*' are NaN or infinite"):
+        mcu.map(network, calibration=jnp.full((1, 1, 4), jnp.nan))
+    relu = nj.Sequential((4,), layers.ReLU(), linear(4, 2))
+    with pytest.raises(MappingError, match="layer 'relu1': a ReLU of the input"):
+        mcu.map(relu, quantize="float32")
 
 
 def test_the_report_counts(branched):
