@@ -36,8 +36,8 @@ def count_spikes(
 ) -> Activity:
     """Run a network in inference mode and count what its layers put out.
 
-    Everything is counted while the network runs: per layer, time step, sample and neuron. Memory
-    does not grow with the product of neurons and time steps.
+    Everything is counted while the network runs: per layer, time step, sample and neuron. But for
+    the network's own output, memory does not grow with the product of neurons and time steps.
 
     Args:
         network: The network, or what a chip's `map` returned.
