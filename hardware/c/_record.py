@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from neurojax._layer import Layer
-from neurojax._network import Network, check_finite
+from neurojax._network import Network
 from neurojax.chips import MappedNetwork
 from neurojax.chips.mcu import Number, Spec, number_of
 from neurojax.chips.mcu._report import Origin, explain
@@ -41,10 +41,9 @@ def to_text(mapped: MappedNetwork, options: Mapping[str, Any]) -> str:
         options: Those of `configure`.
 
     Raises:
-        ValueError: Layers that have no C, that differ in their numbers, or that hold NaN.
+        ValueError: Layers that have no C, or that differ in their numbers.
     """
     network, chip = mapped.network, mapped.chip
-    check_finite(network)
     layers = [write_layer(name, network[name]) for name in network.names]
     problems = [
         f"layer '{name}' computes with {layer.format.number}, the network with {chip.number}"
