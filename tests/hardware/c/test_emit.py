@@ -24,8 +24,8 @@ def check(cases, folder):
 
 
 @given(cases=st.lists(networks(), min_size=5, max_size=5))
-# Shrinking calls the compiler again and again.
-@settings(max_examples=3, phases=[Phase.reuse, Phase.generate])
+# An example is five networks. Shrinking would call the compiler again and again.
+@settings(max_examples=max(3, settings().max_examples // 10), phases=[Phase.reuse, Phase.generate])
 def test_random_networks(cases, tmp_path_factory: pytest.TempPathFactory) -> None:
     check(cases, tmp_path_factory.mktemp("random"))
 
