@@ -140,7 +140,10 @@ def _made(mapped: MappedNetwork, instance: ChipInstance, name: str, layer: Layer
         return _synapse(layer, instance.synapses[name], instance.magnitudes, dt)
     if isinstance(layer, AbstractCircuit):
         origin = origin_of(mapped, name)
-        return _neuron(layer, instance.neurons[name], instance.magnitudes, origin)
+        try:
+            return _neuron(layer, instance.neurons[name], instance.magnitudes, origin)
+        except ValueError as error:
+            raise ValueError(f"with_instance: layer '{name}': {error}") from None
     return layer
 
 

@@ -290,7 +290,7 @@ def test_refusals():
         (5,), fc=bss2.EventPropLinear(5, 3, key=KEYS[1]), spikes=bss2.EventPropLIF()
     )
     mapped = bss2.map(eventprop)
-    with pytest.raises(ValueError, match=r"Magnitudes\.mismatch"):
+    with pytest.raises(ValueError, match=r"layer 'spikes': .*Magnitudes\.mismatch"):
         with_instance(mapped, draw(jax.random.key(11), mapped))
     real = with_instance(mapped, draw(jax.random.key(11), mapped, Magnitudes.mismatch()))
     assert nj.simulate(real, X).outputs.shape == (20, 4, 3)
