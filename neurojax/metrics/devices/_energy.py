@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +148,7 @@ def chip_energy(
 
     Raises:
         ValueError: No numbers are known of the device (the message says why), `seconds` is missing
-            where it matters, or a negative option.
+            where it matters, an option is negative, or weight updates have no constant.
 
     References:
         Loihi: M. Davies et al., IEEE Micro 38(1), 2018. Per event and per neuron: keras-spiking,
@@ -187,7 +188,10 @@ def energy_of(
 ) -> ChipEnergy:
     """As `chip_energy`, of work that is known already."""
     chosen = find(device)
+    notes = chosen.notes
     if e_synop is not None:
+        if chosen.refusal:
+            notes += ("synaptic events alone, with the energy that was given",)
         own = constant_of(e_synop, EVENTS, "given as e_synop")
         chosen = chosen.with_energies({EVENTS if chosen.spiking else CONNECTIONS: own})
     if not chosen.energies:
@@ -200,8 +204,13 @@ def energy_of(
     options = {"seconds": seconds or 0.0, "passes": passes, "weight_updates": weight_updates}
     options |= {"hops": min(hops)}
     for option, value in options.items():
-        if value < 0:
-            raise ValueError(f"chip_energy: {option} is {value}; it can't be negative")
+        if not 0 <= value < math.inf:
+            raise ValueError(f"chip_energy: {option} is {value}; give a finite number >= 0")
+    if weight_updates and LEARNING not in chosen.energies:
+        raise ValueError(
+            f"device '{chosen.name}' has no energy of weight updates; leave weight_updates out, or "
+            f"give it one: with_energies({{'{LEARNING}': Constant(...)}})"
+        )
     parts = [
         _part(NETWORK, what, count, chosen.energies[what])
         for what, count in ((POWER, seconds or 0.0), (LEARNING, weight_updates))
@@ -211,7 +220,7 @@ def energy_of(
         for what, count in _counts(layer, chosen, done.steps, passes, hops).items():
             if what in chosen.energies and count.high:
                 parts.append(_part(name, what, count, chosen.energies[what]))
-    return ChipEnergy(chosen, tuple(parts), chosen.notes)
+    return ChipEnergy(chosen, tuple(parts), notes)
 
 
 def _counts(

@@ -235,6 +235,8 @@ def test_provenance_is_shown_and_written(counted, tmp_path):
         ("loihi", {"hops": (1.0, -1.0)}, "hops is -1.0"),
         ("loihi", {"weight_updates": -1.0}, "weight_updates is -1.0"),
         ("cpu", {"passes": -1}, "passes is -1"),
+        ("speck", {"seconds": float("nan")}, "seconds is nan"),
+        ("odin", {"weight_updates": 5.0}, "no energy of weight updates"),
         ("nothing", {}, "register_device"),
     ],
 )
@@ -246,8 +248,9 @@ def test_refusals(counted, device, options, message):
 
 def test_refused_devices_take_a_number(counted):
     net, activity, own = counted
-    total = metrics.chip_energy(net, activity, "loihi2", e_synop=2e-12).total
-    assert total.value == pytest.approx(2e-12 * sum(own.events.values()) / SAMPLES)
+    energy = metrics.chip_energy(net, activity, "loihi2", e_synop=2e-12)
+    assert energy.total.value == pytest.approx(2e-12 * sum(own.events.values()) / SAMPLES)
+    assert "synaptic events alone" in str(energy)
 
 
 def test_readouts_and_recurrence_have_neurons():
