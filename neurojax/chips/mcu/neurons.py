@@ -138,6 +138,8 @@ class Neuron(CodeLayer):
 
     def init(self, in_shape: Shape) -> MembraneState:
         start: Any = 0.0 if self.v_reset is None or self.compat else self.v_reset
+        # A run makes its states before `prepare`.
+        start = self._held(start, self.format.weights_q)
         unit = 1.0 if self.number.real else 2.0**self.format.weights_q
         return MembraneState(jnp.broadcast_to(jnp.asarray(start * unit), in_shape))
 

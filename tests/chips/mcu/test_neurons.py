@@ -89,6 +89,16 @@ def test_a_spike_of_the_largest_scale_saturates():
     assert out.tolist() == [32767.0]
 
 
+def test_a_membrane_starts_at_the_integer_that_the_code_holds():
+    """Also before `prepare`, which is when a run makes its states: -10.68 is held as -11."""
+    form = mcu.Format(mcu.number_of("int8"), weights_q=0, output_q=0)
+    for v_reset in (-10.68, jnp.array(-10.68)):
+        layer = mcu.IF(threshold=9.0, reset="value", v_reset=v_reset, format=form)
+        assert layer.init((1,)).v.item() == layer.integers().v_reset == -11
+        run = nj.simulate(nj.Sequential((1,), n=layer), jnp.full((1, 1, 1), 2.0), probes=["n.v"])
+        assert run["n.v"].item() == -9
+
+
 def test_floats_are_those_of_the_core_neurons():
     form = mcu.Format(mcu.number_of("float32"))
     x = jnp.asarray(np.random.default_rng(0).normal(0.4, 1, (20, 1, 8)), jnp.float32)

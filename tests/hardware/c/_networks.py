@@ -140,10 +140,7 @@ class Sketch:
         options = {
             "threshold": self.pick(0.0, 0.25, 1.0, 1.5) * unit,
             "reset": "value" if hard else "subtract",
-            "v_reset": np.floor(self.pick(-0.5, 0.0, 0.25) * unit * 2.0**membrane_q)
-            * 2.0**-membrane_q
-            if hard
-            else None,
+            "v_reset": self.pick(-0.5, 0.0, 0.25) * unit if hard else None,
             "format": self.format(weights_q=membrane_q, output_q=q),
             "input_q": self.q,
             "compat": self.pick(None, None, "qualia"),
