@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from neurojax.hardware.c._identifiers import KEYWORDS, is_identifier
+from neurojax.hardware.c._identifiers import LENGTH, is_identifier
 
 TimestepMode = Literal["duplicate", "iterate"]
 METRICS = ("acc", "corr", "mae", "mape", "mse", "slope")
@@ -19,7 +19,9 @@ def check_options(
     if not is_identifier(model_name):
         problems.append(
             f"model_name is {model_name!r}; it must be a C identifier (letters, digits and _, no "
-            f"digit first, none of {', '.join(sorted(KEYWORDS)[:3])}, ...)"
+            f"digit first, at most {LENGTH} characters), and no word of C or C++ (float, class), "
+            "function of the C library (exp, printf) or name of the generated code (input, "
+            "output, reset, nj...)"
         )
     if type(timesteps) is not int or timesteps < 1:
         problems.append(f"timesteps is {timesteps!r}; it must be an integer >= 1")

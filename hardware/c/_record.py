@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 from neurojax._layer import Layer
 from neurojax._network import Network
 from neurojax.chips import MappedNetwork
-from neurojax.chips.mcu import Number, Spec, number_of
-from neurojax.chips.mcu._report import Origin, explain
+from neurojax.chips.mcu import Number, Origin, Spec, explain, number_of
 from neurojax.hardware import _json
 from neurojax.hardware._rules import check
 from neurojax.hardware.c._format import FORMAT, VERSION, file_rules, number_rules

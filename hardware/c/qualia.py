@@ -28,7 +28,8 @@ class QualiaCodeGen:
 
     Args:
         quantize: `"float32"`, `"int16"` (sums of 32 bits) or `"int8"` (sums of 16 bits).
-        long_width: Other width of the sums, in bits.
+        long_width: Other width of the sums: 8, 16 or 32 bits. (64, which Qualia's code can have, is
+            refused: the simulation sums up in 32.)
         outdir: Default: `out/qualia_codegen`.
         metrics: What the command-line program prints, of "acc", "corr", "mae", "mape", "mse" and
             "slope"; default: accuracy.

@@ -25,6 +25,7 @@ from neurojax.chips.mcu.ranges import (
     read_ranges as read_ranges,
     write_ranges as write_ranges,
 )
+from neurojax.chips.mcu.report import Origin as Origin, explain as explain
 from neurojax.chips.mcu.spec import (
     Format as Format,
     Number as Number,

@@ -18,9 +18,9 @@ from neurojax.chips.mcu import _scales
 from neurojax.chips.mcu._code_layer import CodeLayer
 from neurojax.chips.mcu._parts import Plan
 from neurojax.chips.mcu._reading import QUANTISE, read
-from neurojax.chips.mcu._report import Origin, explain
 from neurojax.chips.mcu.merge import Quantise
 from neurojax.chips.mcu.ranges import LayerRange, read_ranges
+from neurojax.chips.mcu.report import Origin, explain
 from neurojax.chips.mcu.spec import COMPATS, ROUNDINGS, Format, Number, Spec, number_of
 
 

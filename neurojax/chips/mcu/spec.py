@@ -92,7 +92,7 @@ def number_of(quantize: str, long_width: int | None = None) -> Number:
 
     Args:
         quantize: `"float32"`, `"int16"` (sums of 32 bits) or `"int8"` (sums of 16 bits).
-        long_width: Other width of the sums.
+        long_width: Other width of the sums, 8, 16 or 32 bits. The simulation has no integers of 64.
 
     Raises:
         ValueError: An unknown name, or a width that C does not have or that is too narrow.
@@ -110,8 +110,9 @@ def number_of(quantize: str, long_width: int | None = None) -> Number:
     legal = [width for width in WIDTHS if width >= number.bits]
     if long_width not in legal:
         text = " or ".join(map(str, legal))
+        why = " (wider ones are not simulated)" if long_width == 64 else ""
         raise ValueError(
-            f"mcu: long_width is {long_width!r}; sums of {quantize} have {text} bits, "
+            f"mcu: long_width is {long_width!r}; sums of {quantize} have {text} bits{why}, "
             f"by default {number.long_bits}"
         )
     return number._replace(long_bits=int(long_width))

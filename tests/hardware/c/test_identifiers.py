@@ -39,4 +39,5 @@ def test_simple_names_stay() -> None:
 def test_model_names() -> None:
     assert all(map(is_identifier, ["cnn", "Net_2", "digits"]))
     wrong = ["", "2nd", "a b", "while", "_x", "njet", "é", "MODEL_X", "reset", 3, "x" * 80]
+    wrong += ["exp", "sinf", "printf", "read", "NULL", "class", "int8_t", "INT8_MAX", "size_t"]
     assert not any(map(is_identifier, wrong))

@@ -1,4 +1,8 @@
-"""The report of a mapping: what became of each layer, in numbers and words."""
+"""The report of a mapping: how each layer came about, and what became of it in numbers.
+
+`Origin` and `explain` are what a mapped network is made of besides its layers and its `Spec`;
+`neurojax.hardware.c` makes one of a file with them.
+"""
 
 from __future__ import annotations
 
