@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -36,21 +38,29 @@ def counted(
     key: jax.Array | None = None,
 ) -> Costly:
     """Counts what a network does with the first digits of the test set."""
-    # The program runs once, for a tenth of a second; to optimise it takes two.
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
+    with _compiled_quickly():
         activity = metrics.count_spikes(network, spikes[:, :SAMPLES], key=key, progress=False)
-    finally:
-        jax.config.update("jax_disable_most_optimizations", False)
     return Costly(network, accuracy, activity, dt)
 
 
 def compare(found: dict[str, Costly]) -> metrics.Comparison:
     """Accuracy, operations, energy, time and size of all networks."""
-    return metrics.compare(
-        {name: one.network for name, one in found.items()},
-        activities={name: one.activity for name, one in found.items()},
-        accuracy={name: one.accuracy for name, one in found.items()},
-        dt={name: one.dt for name, one in found.items() if one.dt is not None},
-        devices={name: device for name, device in BORROWED.items() if name in found},
-    )
+    with _compiled_quickly():
+        return metrics.compare(
+            {name: one.network for name, one in found.items()},
+            activities={name: one.activity for name, one in found.items()},
+            accuracy={name: one.accuracy for name, one in found.items()},
+            dt={name: one.dt for name, one in found.items() if one.dt is not None},
+            devices={name: device for name, device in BORROWED.items() if name in found},
+        )
+
+
+@contextlib.contextmanager
+def _compiled_quickly() -> Iterator[None]:
+    """Leaves out XLA's optimisations: a program that runs once, for a tenth of a second, would take
+    two to optimise."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
