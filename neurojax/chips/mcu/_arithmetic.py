@@ -77,14 +77,23 @@ def on_grid(value: Any, q: int, number: Number, rounding: str) -> Any:
     """
     if value is None or number.real:
         return value
-    low, high = number.limits
     if isinstance(value, float):
-        # In single precision, as an array of the same value would be.
-        steps = np.ldexp(np.float32(value), q)
-        steps = np.floor(steps) + (rounding == "nearest" and steps - np.floor(steps) >= 0.5)
-        return float(np.ldexp(min(max(float(steps), low), high), -q))
+        return float(np.ldexp(float(steps_of(value, q, number, rounding)), -q))
     rounded = ROUND[rounding](value * 2.0**q)
-    return clamp(rounded, low, high, gradient="straight_through") * 2.0**-q
+    return clamp(rounded, *number.limits, gradient="straight_through") * 2.0**-q
+
+
+def steps_of(value: Any, q: int, number: Number, rounding: str) -> np.ndarray:
+    """The integers of real parameters, float32, without JAX, which would compile for each shape."""
+    values = np.asarray(value, np.float32)
+    steps = np.ldexp(values, q)
+    # XLA takes subnormal numbers for 0, before and after the product.
+    subnormal = np.minimum(np.abs(values), np.abs(steps)) < np.finfo(np.float32).tiny
+    steps = np.where(subnormal, np.float32(0), steps)
+    whole = np.floor(steps)
+    if rounding == "nearest":
+        whole = whole + (steps - whole >= 0.5)
+    return np.clip(whole, *number.limits)
 
 
 def integers_of(value: Any, q: int) -> Any:

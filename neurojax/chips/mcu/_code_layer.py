@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from neurojax._layer import Constant, Layer
+from neurojax._layer import Layer
 from neurojax.chips.mcu._arithmetic import (
-    integers_of,
     on_grid,
     scale,
+    steps_of,
     store,
     with_derivative,
 )
@@ -65,10 +65,9 @@ class CodeLayer(Layer):
         """A parameter as the code holds it: int64, or float32. Only outside of jit."""
         if value is None:
             return None
-        value = float(value) if isinstance(value, Constant) else value
         if self.number.real:
             return np.asarray(value, np.float32)
-        return np.asarray(integers_of(self._held(value, q), q)).astype(np.int64)
+        return steps_of(value, q, self.number, self.format.weights_round).astype(np.int64)
 
     def _scale(self, x: Int[Array, "*shape"], places: int) -> Int[Array, "*shape"]:
         return scale(x, places, self.number, self.format.output_round)
