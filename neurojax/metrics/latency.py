@@ -84,7 +84,7 @@ def latency(
 
     References:
         Speck: SynSense, product page. Loihi: M. Davies et al., IEEE Micro 38(1), 2018, table 2, and
-        SANA-FE's constants.
+        the constants of the simulator SANA-FE.
 
     Example:
         >>> import jax.numpy as jnp, neurojax as nj

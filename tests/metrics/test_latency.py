@@ -36,16 +36,16 @@ def test_speck_as_the_vendor_says():
 
 def test_loihi_waits_for_its_slowest_population():
     """All four inputs spike, all four neurons of each population spike in every step: 16 events
-    and 4 updates, of 3.5 and 8.4 ns, on one core; a barrier of 0.299 us."""
+    and 4 updates, of 3.5 and 8.4 ns, on one core; a barrier of 0.465 us."""
     net = deep(2)
-    step = 16 * 3.5e-9 + 4 * 8.4e-9 + 0.299e-6
+    step = 16 * 3.5e-9 + 4 * 8.4e-9 + 0.465e-6
     found = metrics.latency(net, counted(net), "loihi")
     assert found.late_steps == 2
     assert found.duration.value == pytest.approx((STEPS + 2) * step)
     assert found.delay.value == pytest.approx(2 * step)
     assert found.duration.low <= found.duration.value <= found.duration.high
     shared = metrics.latency(net, counted(net), "loihi", cores={"spikes0": 2, "spikes1": 4})
-    step = (16 * 3.5e-9 + 4 * 8.4e-9) / 2 + 0.299e-6
+    step = (16 * 3.5e-9 + 4 * 8.4e-9) / 2 + 0.465e-6
     assert shared.duration.value == pytest.approx((STEPS + 2) * step)
     slow = metrics.latency(net, counted(net), "loihi", dt=1e-3)
     assert slow.duration.value == pytest.approx((STEPS + 2) * 1e-3)
