@@ -140,26 +140,24 @@ def _affine_end(
 ) -> tuple[str, dict[str, object]]:
     """The end of a sum of products, whose bias is looked up by channel."""
     text, values = _end(layer, "@sum_t@")
-    if bias is None:
-        return text, values
-    constants.array("bias", bias, 16)
-    form = layer.format
-    lines = []
-    if constants.number.real:
-        lines = ["value += @name@_bias[channel];"]
-    else:
+    form, lines = layer.format, []
+    scales = {"INPUT_Q": layer.input_q, "WEIGHTS_Q": form.weights_q, "BIAS_Q": form.bias_scale}
+    if form.weights_q != form.sum_q:
         # Weights and bias meet at the finer of their scales.
-        if form.weights_q != form.sum_q:
-            lines = ["value = nj@long@_scale(value, WEIGHTS_Q + INPUT_Q - SUM_Q, ROUND);"]
+        lines = ["value = nj@long@_scale(value, WEIGHTS_Q + INPUT_Q - SUM_Q, ROUND);"]
+    if bias is None:
+        del scales["BIAS_Q"]
+    else:
+        constants.array("bias", bias, 16)
+        values |= {"finish_arguments": "sum, channel", "finish_more": ", int32_t channel"}
         scaled = "nj@long@_scale(@name@_bias[channel], BIAS_Q - SUM_Q, ROUND)"
         lines.append(f"value = nj@long@_add(value, {scaled});")
-    scales = {"INPUT_Q": layer.input_q, "WEIGHTS_Q": form.weights_q, "BIAS_Q": form.bias_scale}
-    return text, values | {
-        "finish_arguments": "sum, channel",
-        "finish_more": ", int32_t channel",
-        "finish_bias": "\n".join(lines),
-        "finish_scales": enum(scales) + "\n" + str(values["finish_scales"]),
-    }
+        if constants.number.real:
+            lines = ["value += @name@_bias[channel];"]
+    if lines:
+        values["finish_bias"] = "\n".join(lines)
+        values["finish_scales"] = enum(scales) + "\n" + str(values["finish_scales"])
+    return text, values
 
 
 def _end(layer: Any, sum_t: str) -> tuple[str, dict[str, object]]:

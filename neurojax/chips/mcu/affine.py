@@ -1,7 +1,7 @@
 """Layers that multiply with weights and add a bias: dense, convolution, batch norm.
 
 In C, with wsf, bsf, isf, osf the q of weights, bias, input and output, and tsf = max(wsf, bsf); bsf
-is wsf where the format has no `bias_q`, and tsf is wsf where the layer has no bias:
+is wsf where the format has no `bias_q`. A format may have one where the layer has no bias:
 
     acc = (L) sum of x * w                              wraps, in any order
     acc = scale(acc, wsf - tsf)
@@ -65,18 +65,15 @@ class Affine(ActivatedLayer):
     @property
     def sum_q(self) -> int:
         """The q that weights and bias have in common."""
-        return self.format.weights_q if self.bias is None else self.format.sum_q
+        return self.format.sum_q
 
     def result_q(self) -> int:
         return self.input_q + self.sum_q
 
     def shifts(self) -> dict[str, int]:
-        if self.bias is None:
-            return super().shifts()
-        both = {
-            "weights": self.format.weights_q - self.sum_q,
-            "bias": self.format.bias_scale - self.sum_q - self.input_q,
-        }
+        both = {"weights": self.format.weights_q - self.sum_q}
+        if self.bias is not None:
+            both["bias"] = self.format.bias_scale - self.sum_q - self.input_q
         return both | super().shifts()
 
     def _sums_fit_floats(self) -> bool:
@@ -129,9 +126,8 @@ class Affine(ActivatedLayer):
         smooth = smooth * 2.0 ** (form.output_q - self.input_q)
         if total is None:
             total = self._product(x.astype(jnp.int32), integers_of(self.weight, form.weights_q))
-        total = wrap(total, form.number.long_bits)
+        total = self._scale(wrap(total, form.number.long_bits), form.weights_q - self.sum_q)
         if self.bias is not None:
-            total = self._scale(total, form.weights_q - self.sum_q)
             bias = integers_of(self.bias, form.bias_scale)
             bias = self._scale(bias, form.bias_scale - self.sum_q - self.input_q)
             total = wrap(total + self._along(bias), form.number.long_bits)

@@ -134,7 +134,7 @@ def ranges_of(mapped: MappedNetwork) -> dict[str, LayerRange]:
             qs[0],
             form.output_q,
             form.weights_q if held else None,
-            form.bias_q if biased else None,
+            form.bias_q,
             before.output_round,
             form.output_round,
             form.weights_round,

@@ -51,7 +51,7 @@ def affine_sum(products, bias, form, input_q, activation):
         total = wrap(total + product, bits)
     weights_q = form.weights_q
     bias_q = weights_q if form.bias_q is None else form.bias_q
-    sum_q = weights_q if bias is None else max(weights_q, bias_q)
+    sum_q = max(weights_q, bias_q)
     total = scale(total, weights_q - sum_q, number, mode)
     if bias is not None:
         total = wrap(total + scale(bias, bias_q - sum_q - input_q, number, mode), bits)

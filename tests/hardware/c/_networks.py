@@ -77,8 +77,6 @@ class Sketch:
         bias = None
         if kind is BatchNorm or self.pick(True, False):
             bias = self.weights(weights_q if bias_q is None else bias_q, shape[0])
-        else:
-            bias_q = None
         layer = kind(
             self.weights(weights_q, *shape),
             bias,
