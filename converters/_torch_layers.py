@@ -33,6 +33,7 @@ from neurojax.layers import (
     Pad,
     Permute,
     ReLU,
+    ReLU6,
     Reshape,
     Scale,
     SumPool1d,
@@ -295,6 +296,13 @@ def relu(module: Any, in_shape: Shape) -> Result:
     """A rate unit."""
     del module, in_shape
     return ReLU()
+
+
+@register("torch.ReLU6")
+def relu6(module: Any, in_shape: Shape) -> Result:
+    """A rate unit with a largest rate."""
+    del module, in_shape
+    return ReLU6()
 
 
 @register(

@@ -48,6 +48,7 @@ from neurojax.layers import (
     Permute as Permute,
     Recurrent as Recurrent,
     ReLU as ReLU,
+    ReLU6 as ReLU6,
     Reshape as Reshape,
     Scale as Scale,
     Slice as Slice,

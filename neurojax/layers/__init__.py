@@ -1,6 +1,6 @@
 """Synapses, pooling, merging, normalisation and dropout: layers without membrane dynamics."""
 
-from neurojax.layers.activation import ReLU as ReLU
+from neurojax.layers.activation import ReLU as ReLU, ReLU6 as ReLU6
 from neurojax.layers.axes import Permute as Permute, Slice as Slice
 from neurojax.layers.batch_norm import BatchNorm as BatchNorm
 from neurojax.layers.chain import Chain as Chain

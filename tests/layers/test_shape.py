@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 
 import neurojax as nj
-from neurojax.layers import Pad, ReLU, Reshape, Upsample
+from neurojax.layers import Pad, ReLU, ReLU6, Reshape, Upsample
 
 F = torch.nn.functional
 
@@ -64,6 +64,7 @@ def test_relu():
     x = integers(4, 5)
     assert (x == 0).any()  # where the gradient is a convention
     compare(ReLU(), x, torch.relu)
+    compare(ReLU6(), 2 * x, torch.nn.functional.relu6)
     assert ReLU().step(None, jnp.ones(2, jnp.bfloat16))[1].dtype == jnp.bfloat16
 
 

@@ -25,9 +25,11 @@ from neurojax.quantise import FakeQuantise, Quantised
 
 DROPPED = (core.Identity, core.Dropout, core.BatchDropout, FakeQuantise)
 MOVED = (core.Flatten, core.Permute, core.Upsample)
+Rectifier = core.ReLU | core.ReLU6
+RECTIFIERS = {core.ReLU: "relu", core.ReLU6: "relu6"}
 KNOWN = (
-    "Linear, Conv1d, Conv2d, pools, Add, BatchNorm, ReLU, Flatten, Permute, Upsample, IAF and LIF "
-    "have C code"
+    "Linear, Conv1d, Conv2d, pools, Add, BatchNorm, ReLU, ReLU6, Flatten, Permute, Upsample, IAF "
+    "and LIF have C code"
 )
 QUANTISE = "quantise"
 
@@ -126,13 +128,13 @@ class _Reader:
             )
         sources = tuple(self.resolve(edge.source) for edge in edges)
         if len(sources) > 1 and not layer.many_inputs:
-            joined = isinstance(layer, core.Identity | core.ReLU)
+            joined = isinstance(layer, core.Identity | Rectifier)
             added = name if joined else f"{name}_sum"
             self._part(added, "sum", sources, _make_add, activates=True)
             if isinstance(layer, core.Identity):
                 return
             if joined:
-                self.parts[added].activation = "relu"
+                self.parts[added].activation = RECTIFIERS[type(layer)]
                 return
             if added in self.network:
                 self._refuse(name, f"a layer '{added}' beside it", "its sum is called so", "rename")
@@ -142,8 +144,8 @@ class _Reader:
             self._drop(name, sources[0])
             if isinstance(layer, FakeQuantise):
                 self.notes.append(f"'{name}' is dropped: the code quantises every layer's output")
-        elif isinstance(layer, core.ReLU):
-            self._fuse(name, sources[0])
+        elif isinstance(layer, Rectifier):
+            self._fuse(name, layer, sources[0])
         else:
             self._layer(name, layer, sources)
 
@@ -186,8 +188,8 @@ class _Reader:
         kind = "sum" if isinstance(layer, Sum) else "move"
         self._part(name, kind, sources, _make_pool(layer), activates=True)
 
-    def _fuse(self, name: str, source: str) -> None:
-        """A ReLU goes into the layer whose values it takes, past what only moves them."""
+    def _fuse(self, name: str, layer: Layer, source: str) -> None:
+        """A ReLU or ReLU6 goes into the layer whose values it takes, past what only moves them."""
         node, network = name, self.network
         while True:
             node = network.incoming(node)[0].source
@@ -209,7 +211,9 @@ class _Reader:
             if part is not None and not part.activates and part.sources[0] not in network:
                 part = self.parts.get(part.sources[0])  # the sum of several edges
             if part is not None and part.activates:
-                part.activation = "relu"
+                # The tighter of two: min(max(max(x, 0), 0), 6).
+                if part.activation != "relu6":
+                    part.activation = RECTIFIERS[type(layer)]
                 break
         self._drop(name, source)
 

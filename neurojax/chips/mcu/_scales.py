@@ -29,7 +29,7 @@ from neurojax.chips.mcu.neurons import Neuron
 from neurojax.chips.mcu.pool import Pool
 from neurojax.chips.mcu.ranges import LayerRange
 from neurojax.chips.mcu.spec import NUMBERS, Format, Number
-from neurojax.layers import ReLU
+from neurojax.layers import ReLU, ReLU6
 
 BEFORE = "{} before its activation"
 
@@ -207,7 +207,7 @@ def _extremes(plan: Plan, in_shape: Shape, inputs: Any) -> dict[str, float]:
         edges += [Edge(source, whole) for source in part.sources]
         paths.append(whole)
         if split:
-            layers[name] = ReLU()
+            layers[name] = ReLU() if part.activation == "relu" else ReLU6()
             edges.append(Edge(whole, name))
             paths.append(name)
         if part.kind == "neuron":

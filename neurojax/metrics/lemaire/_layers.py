@@ -30,6 +30,7 @@ from neurojax.layers import (
     Permute,
     Recurrent,
     ReLU,
+    ReLU6,
     Reshape,
     Scale,
     Slice,
@@ -412,7 +413,7 @@ for _kind in FREE:
 for _kinds, _cost in (
     ((Linear, KernelLayer), synapse),
     ((AbstractNeuron,), neuron),
-    ((ReLU, Threshold), activation),
+    ((ReLU, ReLU6, Threshold), activation),
     ((_Pool,), pool),
     ((Add,), add),
     ((BatchNorm, Scale), affine),

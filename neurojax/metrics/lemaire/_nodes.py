@@ -24,6 +24,7 @@ from neurojax.layers import (
     MaxPool2d,
     Permute,
     ReLU,
+    ReLU6,
     SumPool1d,
     SumPool2d,
     Upsample,
@@ -32,7 +33,7 @@ from neurojax.neurons import IAF, LIF
 from neurojax.quantise import Quantised
 
 KNOWN = (
-    *(Linear, Conv1d, Conv2d, Add, IAF, LIF, BatchNorm, ReLU, Upsample),
+    *(Linear, Conv1d, Conv2d, Add, IAF, LIF, BatchNorm, ReLU, ReLU6, Upsample),
     *(AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d, SumPool1d, SumPool2d),
     *(Flatten, Permute, Identity, Dropout, BatchDropout),
 )

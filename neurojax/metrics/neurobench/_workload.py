@@ -21,14 +21,14 @@ from neurojax._progress import PatientBar
 from neurojax._simulate import simulate
 from neurojax.chips._mapped import MappedNetwork
 from neurojax.chips.bss2 import perceptron
-from neurojax.layers import ReLU
+from neurojax.layers import ReLU, ReLU6
 from neurojax.metrics._activity import Activity
 from neurojax.metrics._connectivity import Connections
 from neurojax.metrics._counter import batches_of
 from neurojax.metrics._events import all_connections
 from neurojax.metrics.neurobench._meters import Arrived, InputMeter, NeuronMeter
 
-RECTIFIERS = (ReLU, perceptron.ReLU, perceptron.ConvertingReLU)
+RECTIFIERS = (ReLU, ReLU6, perceptron.ReLU, perceptron.ConvertingReLU)
 
 
 class SynapticOperations(NamedTuple):

@@ -273,6 +273,18 @@ def test_a_relu_of_a_sum_is_part_of_it():
         np.testing.assert_allclose(ours, nj.simulate(network, x).outputs, atol=1e-6)
 
 
+def test_a_largest_rate_is_part_of_the_layer_before_it():
+    network = nj.Sequential((4,), a=linear(4, 6, size=9.0), b=nj.ReLU6(), c=nj.ReLU(), d=nj.ReLU6())
+    x = inputs(1, 8, 4)
+    mapped = mcu.map(network, calibration=x, **LONG)
+    assert mapped.network.names == ("quantise", "a")
+    assert mapped.network["a"].activation == "relu6"
+    assert mapped.network["a"].format.output_q == 12  # 6 is held with three bits before the point
+    real = mcu.values(mapped, nj.simulate(mapped.network, x).outputs)
+    assert real.max() == 6
+    np.testing.assert_allclose(real, nj.simulate(network, x).outputs, atol=2e-3)
+
+
 def test_options_are_checked():
     network = nj.Sequential((4,), fc=linear(4, 2))
     with pytest.raises(ValueError, match=r"int8 needs scales; give calibration \(typical inputs\)"):
