@@ -9,6 +9,7 @@ from neurojax.converters import (
     lava_exchange as lava_exchange,
     nir as nir,
     norse as norse,
+    qualia as qualia,
     sinabs as sinabs,
     slayer as slayer,
     snntorch as snntorch,
