@@ -81,14 +81,14 @@ def counters_of(network: Network, activity: Activity, *, formal: Collection[str]
     counters = Counters({}, {}, {})
     for name in network.names:
         sources = [activity[edge.source] for edge in network.incoming(name)]
-        counters.spiking[name] = name not in formal
-        counters.inputs[name] = _counter(sources)
-        counters.outputs[name] = _counter([activity[name]])
-        if len(sources) > 1:
+        if len(sources) > 1:  # what is within is through first: totals add up in this order
             helper = name + ADDER
             counters.spiking[helper] = False
             counters.inputs[helper] = _counter([activity[name]])
             counters.outputs[helper] = _counter([activity[name]])
+        counters.spiking[name] = name not in formal
+        counters.inputs[name] = _counter(sources)
+        counters.outputs[name] = _counter([activity[name]])
     counters.spiking[ROOT] = True
     counters.inputs[ROOT] = _counter([activity[name] for name in network.inputs])
     counters.outputs[ROOT] = _counter([activity[name] for name in network.outputs])

@@ -76,16 +76,16 @@ def prices(
             `Prices.ram`. `"new"`: 10 pJ an access of a bus of 64 bits, shared by the values that
             fit on it side by side.
         energy_values: pJ of `"add"` and `"mul"` at 8 and at 32 bits.
-        single_precision: Compute the parabola in single precision, and let an operation cost less
-            than nothing (as the line for multiplications does below 7 bits): what the Qualia
-            plug-in does.
+        single_precision: Compute the parabola in single precision, let an operation cost less
+            than nothing (as the line for multiplications does below 7 bits), and take any width
+            for the memory "old": what the Qualia plug-in does.
 
     Raises:
         ValueError: Width or types that the models don't know.
     """
-    width = _width(mem_width)
-    types = _types(op_estimation_type)
     memory = _choice("sram_estimation_type", sram_estimation_type or "old", MEMORIES)
+    width = _width(mem_width, unlimited=single_precision and memory == "old")
+    types = _types(op_estimation_type)
     cost = {
         op: _operation(
             op, width, types[op], energy_values[8][op], energy_values[32][op], single_precision
@@ -101,14 +101,14 @@ def prices(
     return Prices(cost["add"], cost["mul"], width, bus=memory == "new")
 
 
-def _width(mem_width: Any) -> int:
+def _width(mem_width: Any, *, unlimited: bool) -> int:
     try:
         width = operator.index(mem_width)
     except TypeError:
         raise TypeError(
             f"mem_width is {mem_width!r}; it must be a number of bits, 1 to {MAX_WIDTH}"
         ) from None
-    if not 1 <= width <= MAX_WIDTH:
+    if not (unlimited and width >= 0) and not 1 <= width <= MAX_WIDTH:
         raise ValueError(
             f"mem_width is {width}; it must be 1 to {MAX_WIDTH} bits, the width of the memory's bus"
         )
