@@ -15,7 +15,7 @@ def test_a_case_that_cannot_be_read_hides_no_other(golden, tmp_path):
     recorded = json.loads((golden / "qualia/energy_fnn.json").read_text())
     whole = recorded["cases"][0]
     del whole["operations_summary"]  # not every recording has texts
-    broken, wrong = copy.deepcopy([whole, whole])
+    broken, wrong = copy.deepcopy(whole), copy.deepcopy(whole)
     del broken["graph"]
     wrong["operations"][0]["syn_acc"] += 1
     found = _results(tmp_path / "energy_fnn.json", {"cases": [broken, whole, wrong]})
