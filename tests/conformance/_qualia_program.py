@@ -6,8 +6,6 @@ compiled here. Integers and spikes must be equal; other floats to the decimals t
 
 from __future__ import annotations
 
-import functools as ft
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,8 +15,15 @@ from typing import Any
 import numpy as np
 
 from neurojax.hardware import c
-from tests.conformance._qualia_codegen import DECIMALS, map_case
-from tests.conformance._result import Result, attempt, compare, not_covered
+from tests.conformance._qualia_codegen import (
+    all_cases,
+    map_case,
+    recorded_maps,
+    result_of,
+    tolerance,
+)
+from tests.conformance._qualia_graph import nodes_of
+from tests.conformance._result import Result, compare, not_covered
 
 GROUP = "codegen, compiled"
 
@@ -28,40 +33,29 @@ def run(directory: Path) -> Iterator[Result]:
     if not any(map(shutil.which, ("cc", "gcc", "clang"))):
         yield not_covered(GROUP, "all", "there is no C compiler")
         return
-    with np.load(directory / "codegen.npz") as stored:
-        arrays = dict(stored)
-    for case in json.loads((directory / "codegen.json").read_text())["cases"]:
-        prefix = f"{case['key']}/"
-        own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-        yield from attempt(GROUP, case["key"], ft.partial(_case, case, own))
+    yield from all_cases(GROUP, directory, _case)
 
 
-def _case(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Iterator[Result]:
+def _case(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Result:
     inputs = np.moveaxis(arrays["x_float"], 1, 0)  # [time, batch, ..., channels]
+    mapped, nodes = map_case(case, arrays), nodes_of(case)
     program = c.configure(
-        map_case(case, arrays),
-        timestep_mode="iterate",
-        timesteps=len(inputs),
-        dump_featuremaps=True,
+        mapped, timestep_mode="iterate", timesteps=len(inputs), dump_featuremaps=True
     )
     with tempfile.TemporaryDirectory() as folder:
         built = program.build(folder, flags=["-O0"])
         maps = Path(folder) / "featuremaps"
         outputs = built.run(np.moveaxis(inputs, -1, 2), featuremaps=maps)
         layers = c.read_featuremaps(maps)
-    floats = case["quantize"] == "float32"
-    spiking = {part["name"] for part in case["spec"] if part["kind"] == "neuron"}
-    last = case["spec"][-1]["name"]
-    recorded = np.moveaxis(arrays["out"], 1, 0)
-    found = [
-        compare(
-            "outputs", recorded, outputs, rtol=DECIMALS if floats and last not in spiking else 0
-        )
-    ]
-    for part in case["spec"]:
-        name = part["name"]
-        recorded = np.moveaxis(arrays[f"fm/{name}"], 1, 0)
-        tolerance = 2 * DECIMALS if floats and name not in spiking else 0
-        found.append(compare(f"values of {name}", recorded, layers[name], atol=tolerance))
-    difference = next((text for _, text in found if text), "")
-    yield Result(GROUP, case["key"], not difference, max(e for e, _ in found), difference)
+    last = mapped.network.outputs[0]
+    recorded = np.moveaxis(np.moveaxis(arrays["out"], 1, 0), -1, 2)
+    found = [compare("outputs", recorded, outputs, rtol=tolerance(case, nodes, last) / 2)]
+    for name, values in recorded_maps(arrays).items():
+        if name not in nodes:
+            continue
+        recorded = np.moveaxis(values, 1, 0)
+        got = layers[name]
+        got = got.reshape(recorded.shape) if got.size == recorded.size else got
+        atol = tolerance(case, nodes, name)
+        found.append(compare(f"values of {name}", recorded, got, atol=atol))
+    return result_of(GROUP, case, found)
