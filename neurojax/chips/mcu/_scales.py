@@ -101,7 +101,8 @@ def calibrated(
         if part.kind == "move":
             found[name] = form._replace(output_q=before[0])
             continue
-        layer = part.make(form, tuple(before), None)
+        # Only its parameters are looked at; the scales are not known yet, so none are checked.
+        layer = part.make(Format(NUMBERS["float32"]), tuple(before), None)
         room = None if plain else number.long_bits - 2
         if isinstance(layer, Affine):
             found[name] = _affine(layer, form, seen, part, before[0], room)

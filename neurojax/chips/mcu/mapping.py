@@ -151,7 +151,8 @@ def _assemble(
                 scales.parts[name], tuple(form.output_q for form in formats), part.activation
             )
         except ValueError as error:
-            legal, remedy = "C shifts within the width of a sum", "give ranges with other scales"
+            legal = f"that is no scale for sums of {formats[0].number.long_bits} bits"
+            remedy = "use wider numbers (quantize, long_width), or give ranges with other scales"
             problems.append(Problem(name, str(error), legal, remedy))
         sources = (QUANTISE if source == plan.input else source for source in part.sources)
         edges += [Edge(source, name) for source in sources]

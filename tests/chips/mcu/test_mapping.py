@@ -156,6 +156,15 @@ def test_a_membrane_far_below_its_threshold_saturates():
     assert nj.simulate(mapped.network, x, probes=["spikes.v"])["spikes.v"].min() == -128
 
 
+def test_scales_that_sums_cannot_have_are_a_problem_of_their_layer():
+    """Inputs of 1e-6 have q = 26, which does not matter where weights of 8e6 take it back."""
+    network = nj.Sequential((2,), fc=nj.Linear.from_weights(np.full((1, 2), 8e6, np.float32)))
+    options = {"quantize": "int8", "long_width": 8, "calibration": jnp.full((1, 1, 2), 1e-6)}
+    assert mcu.map(network, **options).network["fc"].format.output_q == 2
+    with pytest.raises(MappingError, match=r"'fc': Dense: .* shift by 8 bits; .*; use wider numb"):
+        mcu.map(network, compat="qualia", **options)
+
+
 def test_batch_norm_can_stay():
     norm = nj.BatchNorm.from_weights([2.0, 0.5], [1.0, 0.0], [0.5, 0.0], [3.0, 1.0], inference=True)
     network = nj.Sequential((2, 4, 4), conv=conv(2, 2, 3), norm=norm, relu=layers.ReLU())
