@@ -10,11 +10,11 @@ from neurojax import plot
 from neurojax.metrics.devices import Estimate
 
 
-def row(name, joules, seconds=Estimate(None), accuracy=None, events=100.0, size=64):
+def row(name, joules, seconds=Estimate(None), accuracy=None, operations=100.0, size=64):
     return SimpleNamespace(
-        name=name,
+        title=name,
         accuracy=accuracy,
-        events=events,
+        operations=operations,
         joules=joules,
         seconds=seconds,
         size=SimpleNamespace(bytes=size),
@@ -38,7 +38,7 @@ def test_costs():
     ax = plot.costs(SimpleNamespace(rows=ROWS), title="A network")
     panels = {panel.get_xlabel(): panel for panel in ax.child_axes}
     assert list(panels) == [
-        "accuracy / %", "synaptic events", "energy / J", "time / s", "weights / bytes",
+        "accuracy / %", "operations", "energy / J", "time / s", "weights / bytes",
     ]  # fmt: skip
     energy = panels["energy / J"]
     assert energy.get_xscale() == "log"
@@ -47,16 +47,16 @@ def test_costs():
     np.testing.assert_allclose(energy.lines[0].get_xdata(), [1e-6, 9e-6])
     assert texts(energy) == ["2 µ", "3 µ", "≥ 500 n", "≤ 8 µ", "unknown"]
     assert texts(panels["time / s"]) == ["1 m", "2 m ?", "unknown", "unknown", "unknown"]
-    assert texts(panels["synaptic events"])[0] == "1.23 k"
+    assert texts(panels["operations"])[0] == "1.23 k"
     labels = [label.get_text() for label in ax.child_axes[0].get_yticklabels()]
-    assert labels == [row.name for row in ROWS]
+    assert labels == [row.title for row in ROWS]
     ax.figure.savefig(io.BytesIO(), format="rgba")
 
 
 def test_quantities_that_nobody_knows_have_no_panel():
     ax = plot.costs(SimpleNamespace(rows=ROWS[-1:]))
     assert [panel.get_xlabel() for panel in ax.child_axes][1:] == [
-        "synaptic events",
+        "operations",
         "weights / bytes",
     ]
 

@@ -60,6 +60,20 @@ class CostRow(NamedTuple):
     latency: Latency | None
     size: Size
     note: str  # why there is no energy
+    borrowed: bool = False  # the device is not the chip that the network is mapped onto
+
+    @property
+    def title(self) -> str:
+        """The name, and whose constants energy and time are of, if not its own chip's."""
+        if self.device is None or not self.borrowed:
+            return self.name
+        return f"{self.name} (constants of {self.device.title})"
+
+    @property
+    def operations(self) -> float:
+        """Synaptic operations that the device computes: for each spike that arrives, or all of them
+        in every step."""
+        return self.events if self.device is None or self.device.spiking else self.connections
 
     @property
     def joules(self) -> Estimate:
@@ -88,14 +102,14 @@ class Comparison:
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Header and cells, as text."""
-        header = ["network", "accuracy", "spikes", "synaptic events", "neuron updates"]
+        header = ["network", "accuracy", "spikes", "operations", "neuron updates"]
         header += ["energy", "time", "weights", "neurons", "cores"]
         cells = [
             [
-                row.name,
+                row.title,
                 "" if row.accuracy is None else f"{row.accuracy:.1%}",
                 _count(row.spikes),
-                _count(row.events),
+                _count(row.operations),
                 _count(row.updates),
                 row.joules.text("J"),
                 "" if row.device is None else row.seconds.text("s"),
@@ -113,6 +127,11 @@ class Comparison:
         for row in self.rows:
             if row.note:
                 found.append(f"{row.name}: {row.note}")
+            if row.operations != row.events:
+                found.append(
+                    f"{row.name}: computes all connections in every step; at {_count(row.events)} "
+                    "of these operations a spike arrives"
+                )
             if isinstance(row.energy, EnergyTable):
                 found.append(f"{row.name}: {CIRCUIT}")
             elif row.energy is not None:
@@ -144,6 +163,7 @@ class Comparison:
             "device": lambda row: row.device.name if row.device is not None else None,
             "accuracy": lambda row: row.accuracy,
             "spikes": lambda row: row.spikes,
+            "operations": lambda row: row.operations,
             "synaptic_events": lambda row: row.events,
             "dense_operations": lambda row: row.connections,
             "neuron_updates": lambda row: row.updates,
@@ -240,17 +260,19 @@ def compare(
             activity = count_spikes(
                 network, _padded(network, inputs), key=key, batch_size=batch_size, progress=progress
             )
-        chosen = by_name["devices"].get(name, _default_device(network))
+        own = _default_device(network)
+        chosen = by_name["devices"].get(name, own)
+        device = None if chosen is None else find(chosen)
         rows.append(
             _row(
                 name,
                 network,
                 activity,
                 accuracy=_accuracy(accuracy, name, network),
-                device=None if chosen is None else find(chosen),
+                device=device,
                 dt=by_name["dt"].get(name) if isinstance(dt, Mapping) else dt,
                 e_synop=by_name["e_synop"].get(name),
-            )
+            )._replace(borrowed=device is not None and device.name != own)
         )
     return Comparison(tuple(rows))
 

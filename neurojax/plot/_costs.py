@@ -27,7 +27,7 @@ _UNKNOWN = "unknown"
 
 
 def costs(comparison: Any, *, title: str | None = None, ax: Axes | None = None) -> Axes:
-    """Accuracy, synaptic events, energy, time and size of networks on their chips.
+    """Accuracy, synaptic operations, energy, time and size of networks on their chips.
 
     Energy and time have logarithmic axes, as they differ by orders of magnitude. A line over a bar
     is the range of an estimate, a question mark says that it is not known, a pale bar that only a
@@ -47,13 +47,13 @@ def costs(comparison: Any, *, title: str | None = None, ax: Axes | None = None) 
     found = list(comparison.rows)
     if not found:
         raise ValueError("the comparison has no rows to draw")
-    labels = [row.name for row in found]
+    labels = [row.title.replace(" (", "\n(") for row in found]
     energies = [(e.value, e.low, e.high) for e in (row.joules for row in found)]
     times = [(t.value, t.low, t.high) for t in (row.seconds for row in found)]
     panels: list[tuple[str, str, str, list[Any]]] = []
     if any(row.accuracy is not None for row in found):
         panels.append(("accuracy / %", "linear", BLUE, [_percent(r.accuracy) for r in found]))
-    panels.append(("synaptic events", "linear", GREEN, [_exact(row.events) for row in found]))
+    panels.append(("operations", "linear", GREEN, [_exact(row.operations) for row in found]))
     if any(any(x is not None for x in e) for e in energies):
         panels.append(("energy / J", "log", VERMILION, energies))
     if any(any(x is not None for x in t) for t in times):

@@ -79,6 +79,9 @@ def test_chips_say_what_they_can(comparison):
     processor = comparison["C"]
     dense = STEPS * (comparison["float"].connections / STEPS + 147)
     assert processor.joules.value == pytest.approx(0.9e-9 * dense)
+    assert processor.operations == processor.connections > processor.events
+    assert "C: computes all connections in every step" in str(comparison)
+    assert comparison["Loihi"].operations == comparison["Loihi"].events
 
 
 def test_a_network_without_a_chip_is_a_circuit(networks, comparison):
@@ -152,6 +155,8 @@ def test_options(networks):
         0.42e-3 * speck.seconds.value + 10e-12 * speck.events
     )
     assert found["Loihi 2"].energy.device.name == "loihi"
+    assert found["Loihi 2"].title == "Loihi 2 (constants of Loihi 1)" in str(found)
+    assert speck.title == "Speck"
     without = metrics.compare({"Speck": few["Speck"]}, INPUTS)["Speck"]
     assert without.energy is None and "give dt" in without.note
 

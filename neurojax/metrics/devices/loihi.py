@@ -51,7 +51,7 @@ LOIHI = Device(
         ACTIVE: _simulated(29.0, "pJ", (21.6, 29.0)),
         # Within a tile; SANA-FE: 69.3 where it leaves, 111.0 for the message to one other core.
         SPIKES: _simulated(1.7, "pJ", (1.7, 180.3)),
-        HOPS_X: _simulated(3.0, "pJ", (3.0, 3.0)),
+        HOPS_X: _simulated(3.0, "pJ", (3.0, 3.0), DAVIES),
         HOPS_Y: _simulated(4.0, "pJ", (4.0, 4.2)),
         LEARNING: _simulated(120.0, "pJ", (120.0, None), DAVIES),
     },
