@@ -43,6 +43,10 @@ SCALES = {
 }
 
 
+COARSE = 0.1
+"""The report names parameters of neurons that are off by more than this share of their value."""
+
+
 class Origin(NamedTuple):
     """How a layer of the code came about."""
 
@@ -87,8 +91,29 @@ def _row(origin: Origin, mapped: MappedNetwork) -> tuple[dict[str, Any], list[st
         row |= held._asdict()
         row["parameters"] = sum(value is not None for value in held)
         row["state_bytes"] = math.prod(out) * width
+        notes = _coarse(layer, name)
     row["parameter_bytes"] = (row["parameters"] or 0) * width
     return row, notes
+
+
+def _coarse(layer: Neuron, name: str) -> list[str]:
+    """Parameters of a neuron that its scale can't hold well."""
+    if layer.number.real:
+        return []
+    held, notes = layer.integers()._asdict(), []
+    for key, value in layer.parameters().items():
+        if value is None:
+            continue
+        real = float(np.ravel(value)[0])
+        ours = math.ldexp(held[key], -layer.format.weights_q)
+        if abs(ours - real) > COARSE * abs(real):
+            what = "1/tau" if key == "rtau" else key
+            lost = ", so that it does not leak" if key == "rtau" and ours == 0 else ""
+            notes.append(
+                f"'{name}': {what} {real:.3g} is held as {ours:.3g}{lost}; more bits, rounding="
+                "'nearest' or smaller membranes hold it better"
+            )
+    return notes
 
 
 def _affine(layer: Affine, row: dict[str, Any], out: Shape, name: str) -> list[str]:

@@ -326,6 +326,13 @@ def test_the_report_counts(branched):
     assert rows["conv"]["products"] == 3 * 16 * 2 * 9
     assert rows["lif"]["state_bytes"] == 3 * 16
     assert rows["fc"]["products"] == 48
+    leaky = nj.Sequential((1,), n=nj.LIF(tau=20.0, method="euler", threshold=5.0))
+    (note,) = (
+        note
+        for note in mcu.map(leaky, quantize="int8", calibration=x[:, :, :1, 0, 0]).report().notes
+        if "leak" in note
+    )
+    assert note.startswith("'n': 1/tau 0.05 is held as 0, so that it does not leak")
     text = str(mapped.report())
     assert text.startswith("10 layers on a microcontroller (int8), sums of 16 bits:")
     assert "'rectified' is dropped: spikes are not negative" in text
