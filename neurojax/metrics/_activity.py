@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from neurojax._graph import nearest
+from neurojax._network import Network
 from neurojax._table import text_table
 
 
@@ -137,6 +138,18 @@ class Activity:
             self.spiking,
             self.counting,
         )
+
+    def check_shapes(self, network: Network) -> None:
+        """Raise ValueError if layers or inputs of these names have other shapes in a network."""
+        wrong = [
+            f"'{name}' has shape {tuple(shape)}, but the activity is that of {layer.neurons.shape}"
+            for name, layer in self.outputs.items()
+            if name in network.inputs or name in network
+            if tuple(shape := network.out_shape(name)) != layer.neurons.shape
+        ]
+        if wrong:
+            wrong.append("it was counted with another network; call count_spikes with this one")
+            raise ValueError("\n".join(wrong))
 
     def __str__(self) -> str:
         header = ["layer", "neurons", "events a sample", "rate", "most in a step", "values"]

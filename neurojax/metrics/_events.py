@@ -61,7 +61,8 @@ def synaptic_events(
     Raises:
         TypeError: Layers with weights whose type is unknown, all of them at once; see
             `register_connectivity`.
-        ValueError: Layers with synapses between layers that are not named.
+        ValueError: Layers with synapses between layers that are not named; an activity of layers
+            of other shapes.
         KeyError: The activity of a source was not counted.
 
     Example:
@@ -75,6 +76,7 @@ def synaptic_events(
         (80, 800)
     """
     network = network.network if isinstance(network, MappedNetwork) else network
+    activity.check_shapes(network)
     found = all_connections(network)
     return {key: _events(network, activity, name, part) for key, (name, part) in found.items()}
 

@@ -67,6 +67,7 @@ def operations(
         (60.0, 20.0, 60.0)
     """
     network = network.network if isinstance(network, MappedNetwork) else network
+    formal = (formal,) if isinstance(formal, str) else formal
     _check(network, activity, compat, formal)
     if compat is None:
         return _model.operation_table(
@@ -133,6 +134,7 @@ def energy(
         (2.76, 158.4)
     """
     network = network.network if isinstance(network, MappedNetwork) else network
+    formal = (formal,) if isinstance(formal, str) else formal
     _check(network, activity, compat, formal)
     if activity is not None:
         check_queue(fifo_size)
@@ -202,3 +204,5 @@ def _check(
             )
     if problems:
         raise ValueError("\n".join(problems))
+    if activity is not None:
+        activity.check_shapes(network)

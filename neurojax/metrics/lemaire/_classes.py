@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from jaxtyping import PRNGKeyArray
@@ -75,6 +77,32 @@ class EnergyEstimationMetric:
             single_precision=self.compat == "qualia",
         )
 
+    def csv_path(
+        self, bench: str, result: str, *, prefix: str = "", when: datetime.datetime | None = None
+    ) -> Path:
+        """Where the plug-in writes the table; for `to_csv`, which doesn't make the folders.
+
+        Args:
+            bench: Name of the experiment, a folder.
+            result: Name of the network.
+            prefix: Goes before the time.
+            when: The time; default: now.
+
+        Example:
+            >>> from neurojax import metrics
+            >>> types = {"add": "ICONIP", "mul": "saturation"}
+            >>> metric = metrics.EnergyEstimationMetric(8, 64, True, types, "new")
+            >>> metric.csv_path("digits", "snn").name  # doctest: +ELLIPSIS
+            '20..._snn_mem8bit_0.1_0.2_addICONIPmulsaturation_sramnew.csv'
+        """
+        held, kinds = self.prices, self.op_estimation_type
+        if isinstance(kinds, str):
+            kinds = {"add": kinds, "mul": kinds}
+        kind = "ICONIP" if kinds is None else f"add{kinds['add']}mul{kinds['mul']}"
+        memory = self.sram_estimation_type or "ICONIP"
+        suffix = f"_mem{held.width}bit_{held.add}_{held.mul}_{kind}_sram{memory}"
+        return _csv_path(self, bench, f"{result}{suffix}", prefix, when)
+
     def __call__(
         self,
         network: Network | MappedNetwork,
@@ -130,6 +158,12 @@ class OperationCounter:
         self.total_spikerate_exclude_nonbinary = total_spikerate_exclude_nonbinary
         self.compat = compat
 
+    def csv_path(
+        self, bench: str, result: str, *, prefix: str = "", when: datetime.datetime | None = None
+    ) -> Path:
+        """Where the plug-in writes the table; arguments as of `EnergyEstimationMetric`."""
+        return _csv_path(self, bench, result, prefix, when)
+
     def __call__(
         self,
         network: Network | MappedNetwork,
@@ -147,6 +181,13 @@ class OperationCounter:
             formal=formal,
             exclude_nonbinary=self.total_spikerate_exclude_nonbinary,
         )
+
+
+def _csv_path(
+    metric: Any, bench: str, name: str, prefix: str, when: datetime.datetime | None
+) -> Path:
+    time = f"{when or datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
+    return Path("logs") / bench / type(metric).__name__ / f"{prefix}{time}_{name}.csv"
 
 
 def _activity(

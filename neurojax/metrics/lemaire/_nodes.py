@@ -125,8 +125,12 @@ def nodes_of(network: Network) -> list[Node]:
     if len(network.inputs) > 1:
         problems.append(f"there are {len(network.inputs)} inputs; the plug-in takes one")
     if problems:
+        kinds = [type(layer).__module__ for layer in layers.values()]
+        remedy = "leave out compat"
+        if any(kind.startswith("neurojax.chips.") for kind in kinds):
+            remedy = "take the network before it was mapped, or chip_energy for the chip"
         raise ValueError(
-            "compat='qualia' can't cost this network; leave out compat:\n- " + "\n- ".join(problems)
+            f"compat='qualia' can't cost this network; {remedy}:\n- " + "\n- ".join(problems)
         )
     names = [*network.inputs, *network.names]
     targets = {name: tuple(edge.target for edge in network.outgoing(name)) for name in names}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -63,8 +65,11 @@ class CostTable(Generic[R]):
     def csv(self) -> str:
         """Rows and total as CSV: a header and one line for each."""
         rows: list[Any] = [row.asnamedtuple() for row in self._all()]
-        lines = [rows[0]._fields, *rows]
-        return "".join(",".join(map(str, line)) + "\n" for line in lines)
+        text = io.StringIO()
+        # Names of layers may hold commas; whatever needs no quotes stands as in the plug-in.
+        lines = csv.writer(text, lineterminator="\n")
+        lines.writerows(map(str, line) for line in [rows[0]._fields, *rows])
+        return text.getvalue()
 
     def _all(self) -> tuple[Any, ...]:
         return (*self.rows, self.total)

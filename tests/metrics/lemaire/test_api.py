@@ -1,6 +1,7 @@
 """What users call: functions and classes, tables, refusals, layers of their own."""
 
 import csv
+import datetime
 import math
 
 import jax
@@ -88,19 +89,115 @@ def test_tables(counted, tmp_path):
     assert operations.total.input_count == activity.count("input")
 
 
-def test_what_compat_means(counted):
-    """Deviations that docs/costs.md lists, on a dense layer: exact formulas."""
-    network, _, activity = counted
-    ours = metrics.operations(network, activity)
-    theirs = metrics.operations(network, activity, compat="qualia")
-    assert [row.name for row in theirs] == ["as", "b"]
-    events = activity.count("input")
-    assert ours["a"].addr_acc == events * 8
-    assert theirs["as"].addr_acc == pytest.approx(events / 6 * 8)
-    # A bias is added in every step, also where there is none.
-    spikes = activity.count("s")
-    assert ours["b"].syn_acc == spikes * 3
-    assert theirs["b"].syn_acc == pytest.approx(spikes * 3 + 5 * 3)
+def busy(network, **values):
+    """An activity in which every value of a layer is one number in all 2 steps of a sample."""
+    outputs = {}
+    for name in [*network.inputs, *network.names]:
+        value = values.get(name, 1.0)
+        ones = np.full(network.out_shape(name), int(value != 0))
+        each = np.full((1, 2), ones.sum())
+        outputs[name] = metrics.LayerActivity(
+            each, each * value, ones * 2, ones.size, value in (0.0, 1.0), ones * 2 * value, ones,
+            ones * value,
+        )  # fmt: skip
+    spiking = tuple(name for name in network.names if network[name].spiking)
+    return metrics.Activity(outputs, 2, 1, spiking, spiking)
+
+
+def both(network, **values):
+    """Operations as they are, and as the plug-in counts them."""
+    activity = busy(network, **values)
+    return [metrics.operations(network, activity, compat=c) for c in (None, "qualia")]
+
+
+def test_deviations_of_the_plug_in():
+    """Each of docs/costs.md, on numbers small enough to be counted by hand.
+
+    2 channels in 2 groups become 4; 4x4 places become 2x2. Padded and by steps of 2, the windows
+    of 3 see 2 + 3 of the 4 places of a line: 5 x 5 synapses for each of the 4 kernels.
+    """
+    weights = np.ones((4, 1, 3, 3), np.float32)
+    conv = nj.Conv2d.from_weights(weights, stride=2, padding=1, groups=2)
+    net = nj.Sequential((2, 4, 4), c=conv, s=nj.LIF(tau=2.0), f=nj.Flatten(), d=dense(16, 3))
+    ours, theirs = both(net)
+    arriving, spikes, steps, outputs = 25 * 4, 32, 2, 16
+    ours, theirs = ours["c"], theirs["cs"]
+    # Borders, strides, groups: additions by ceil(k / s), memory by the whole kernel, all channels.
+    assert ours.syn_acc == steps * arriving and ours.mem_write == steps * arriving
+    assert theirs.syn_acc == steps * (spikes * 2 * 2 * 4 + outputs + outputs)
+    assert theirs.mem_write == steps * (spikes * 9 * 4 + outputs + outputs)
+    # Addresses: one for each target, not for each point of the kernel.
+    assert (ours.addr_acc, theirs.addr_acc) == (steps * arriving, steps * spikes * 9)
+    assert ours.addr_mac == theirs.addr_mac == steps * spikes * 2
+    # Formal: groups.
+    assert metrics.operations(net)["c"].syn_mac == arriving
+    assert metrics.operations(net, compat="qualia")["c"].syn_mac == 16 * 2 * 9
+    # A dense layer: addresses of one input's targets instead of all inputs'.
+    ours, theirs = both(net)
+    assert (ours["d"].addr_acc, theirs["d"].addr_acc) == (steps * 16 * 3, steps * 3)
+    # A bias is added also where there is none.
+    assert (ours["d"].syn_acc, theirs["d"].syn_acc) == (steps * 16 * 3, steps * (16 * 3 + 3))
+    # Totals: each spike once, not for each module that hands it on.
+    assert (ours.total.output_count, theirs.total.output_count) == (32, (16 * 3 + 3 * 2) * 2 + 32)
+
+
+def test_deviations_where_values_are_graded():
+    """Everything of all steps, not operations of one step and membranes of all of them."""
+    net = nj.Sequential((4,), d=dense(4, 3), s=nj.LIF(tau=2.0))
+    ours, theirs = both(net, input=0.5)
+    assert ours["d"].is_sj == theirs["ds"].is_sj == "Hybrid"
+    assert (ours["d"].syn_mac, theirs["ds"].syn_mac) == (2 * 12, 12 + 3)  # leaks of one step
+    assert ours["s"].syn_mac == 2 * 3
+    assert ours["d"].mem_read == 2 * (4 + 12 + 12)  # inputs, weights, membranes
+    assert theirs["ds"].mem_read == 4 + 2 * (12 + 12 + 3)
+
+
+def test_deviations_behind_the_layer():
+    """A pool or a norm between a layer and its neurons: no leak, no reset, no outputs."""
+    net = nj.Sequential(
+        (1, 4, 4),
+        c=nj.Conv2d.from_weights(np.ones((1, 1, 1, 1), np.float32)),
+        p=nj.MaxPool2d(2),
+        s=nj.LIF(tau=2.0),
+    )
+    ours, theirs = both(net)
+    assert [row.name for row in theirs] == ["c", "ps", "s"]
+    for name in ("ps", "s"):
+        assert theirs[name].total_acc == theirs[name].total_mac == theirs[name].mem_read == 0
+    assert theirs["c"].syn_mac == 0 and theirs["c"].syn_acc == 2 * (16 + 16)
+    assert ours["p"].syn_acc == 2 * 16 and ours["p"].mem_write == 2 * (16 + 4)
+    assert ours["s"].syn_mac == 2 * 4 and ours["s"].syn_acc == 2 * (4 + 4)  # and resets
+
+
+def test_deviations_of_a_sum():
+    """The plug-in adds the sizes of the axes up: 2 + 5 + 5 values instead of 50."""
+    net = nj.Network(
+        {"a": nj.ReLU(), "b": nj.ReLU(), "c": nj.ReLU(), "add": nj.Add()},
+        [("input", n) for n in "abc"] + [(n, "add") for n in "abc"],
+        inputs=(2, 5, 5),
+    )
+    ours, theirs = (metrics.operations(net, compat=c)["add"] for c in (None, "qualia"))
+    assert (ours.syn_acc, theirs.syn_acc) == (2 * 50, 2 * 12)
+    assert (ours.addr_acc, theirs.addr_acc) == (50, 12)
+    assert (ours.mem_read, theirs.mem_read) == (3 * 50, 3 * 12)
+    assert (ours.mem_write, theirs.mem_write) == (50, 2)
+
+
+def test_paths_of_the_plug_in():
+    when = datetime.datetime(2026, 1, 2, 3, 4, 5)
+    metric = metrics.EnergyEstimationMetric(16, 64)
+    assert metric.csv_path("digits", "snn", when=when).as_posix() == (
+        "logs/digits/EnergyEstimationMetric/2026-01-02_03-04-05_snn_mem16bit_0.1_3.1_ICONIP"
+        "_sramICONIP.csv"
+    )
+    path = metrics.OperationCounter().csv_path("digits", "snn", prefix="a_", when=when)
+    assert path.as_posix() == "logs/digits/OperationCounter/a_2026-01-02_03-04-05_snn.csv"
+
+
+def test_names_with_commas(tmp_path):
+    table = metrics.operations(nj.Sequential((4,), **{"a, b": dense(4, 3)}))
+    header, row, _ = csv.reader(table.csv.splitlines())
+    assert row[0] == "a, b" and len(row) == len(header)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +206,7 @@ def test_what_compat_means(counted):
         ({"fifo_size": 0}, "fifo_size is 0; a spiking network reads and writes spikes"),
         ({"compat": "paper"}, "compat is 'paper'; it must be one of"),
         ({"formal": ["aa"]}, "formal: no layer 'aa'; did you mean 'a'"),
+        ({"formal": "bb"}, "formal: no layer 'bb'; did you mean 'b'"),
         ({"graded": "twice"}, "graded is 'twice'"),
         ({"unknown": "zero"}, "unknown is 'zero'"),
     ],
@@ -124,6 +222,20 @@ def test_activity_of_another_network(counted):
     other = nj.Sequential((6,), c=dense(6, 8))
     with pytest.raises(ValueError, match="no counts of c; call count_spikes"):
         metrics.operations(other, activity)
+
+
+def test_activity_of_other_shapes(counted):
+    """Layers of the same names: a number would come out, and it would be wrong."""
+    _, _, activity = counted
+    other = nj.Sequential((6,), a=dense(6, 1), s=nj.LIF(tau=2.0), b=dense(1, 3))
+    words = r"'a' has shape \(1,\), but the activity is that of \(8,\)"
+    for call in (
+        lambda: metrics.operations(other, activity),
+        lambda: metrics.operations(other, activity, compat="qualia"),
+        lambda: metrics.synaptic_events(other, activity),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
 
 
 def test_networks_that_the_plug_in_does_not_know():
@@ -175,8 +287,9 @@ def test_register_cost(monkeypatch):
 def test_layers_of_chips_are_referred_to_their_chip():
     network = nj.Sequential((1, 4, 4), c=nj.Conv2d(1, 2, 3, key=KEY), n=nj.IAF(reset="zero"))
     mapped = nj.chips.dynapcnn.map(network, device="speck2fmodule")
-    with pytest.raises(ValueError, match="take the network before it was mapped"):
-        metrics.operations(mapped)
+    for compat in (None, "qualia"):
+        with pytest.raises(ValueError, match="take the network before it was mapped"):
+            metrics.operations(mapped, compat=compat)
 
 
 def test_neurons_with_more_state():
