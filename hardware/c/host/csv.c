@@ -14,6 +14,13 @@ int nj_csv_open(nj_csv_t *csv, const char *path) {
         fprintf(stderr, "%s: %s\n", path, strerror(errno));
         return -1;
     }
+    const int first = getc(csv->file);
+    if (first == 0xEF) { /* the mark of UTF-8 (EF BB BF), which spreadsheets write in front */
+        getc(csv->file);
+        getc(csv->file);
+    } else if (first != EOF) {
+        ungetc(first, csv->file);
+    }
     return 0;
 }
 
@@ -59,6 +66,10 @@ int nj_csv_row(nj_csv_t *csv, float row[], size_t count) {
     csv->line++;
     while (ended == ',') {
         ended = nj_read_field(csv->file, text, &length);
+        if (ended == EOF && ferror(csv->file)) { /* such as a folder */
+            fprintf(stderr, "%s: %s\n", csv->path, strerror(errno));
+            return -1;
+        }
         const int blank = length < LONGEST && nj_is_blank(text);
         if (found == 0 && blank && ended == EOF) {
             return 0;

@@ -338,6 +338,9 @@ int main(int argc, char *argv[]) {
     if (rest == 2) {
         return nj_command_evaluate(argv[first], argv[first + 1], &options);
     }
+    if (rest > 2) {
+        fprintf(stderr, "%d arguments; options go before the command\n\n", rest);
+    }
     nj_print_usage(stderr, argv[0]);
     return 1;
 }

@@ -303,7 +303,8 @@ def test_files_that_are_refused(reals, tmp_path, x, y, message):
     ("arguments", "message"),
     [
         ((), "usage: "),
-        (("a", "b", "c"), "usage: "),
+        (("a", "b", "c"), "3 arguments; options go before the command"),
+        (("run", "."), ".: Is a directory"),
         (("run", "nowhere.csv"), "nowhere.csv: No such file or directory"),
         (("--timesteps", "0", "run", "x"), "--timesteps is '0'; it must be an integer > 0"),
         (("--fast", "run", "x"), "unknown option, or one without its value: --fast"),
@@ -322,6 +323,8 @@ def test_files_of_other_systems_are_read(reals, tmp_path):
     (tmp_path / "x.csv").write_bytes(ROW.replace(",", " , ").encode() + b"\r\n\r\n" + ROW.encode())
     done = call(reals, "steps", tmp_path / "x.csv")
     assert done.stdout.splitlines() == ["1,2,3", "4,5,6", "7,8,9", "10,11,12"] * 2
+    (tmp_path / "x.csv").write_text(f"\ufeff{ROW}", encoding="utf-8")  # as spreadsheets write it
+    assert call(reals, "steps", tmp_path / "x.csv").stdout.splitlines()[0] == "1,2,3"
 
 
 def test_help(reals):
