@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -20,10 +21,12 @@ from neurojax._table import text_table
 from neurojax.chips import MappedNetwork
 from neurojax.demo import _analog, _camera, _costs, _digits, _figures, _report
 from neurojax.demo._chips import CHIPS, Chip
+from neurojax.demo._quick import compiled_quickly
 from neurojax.demo._report import TUNED, OnChip, Row
 
 ANALOG = "bss2"
 TASKS = {"pixels": _digits, "camera": _camera}
+CALIBRATION = 128  # digits that scales are taken from, where a chip needs any
 
 console = Console(highlight=False)
 
@@ -81,26 +84,26 @@ def main(arguments: list[str] | None = None) -> None:
         mapped, tuned, history = _on_chip(chip, fit.network, task)
         late = chip.late(mapped)
         spikes = kind.encode(jnp.asarray(task.test.inputs), test_key, late)
-        file = chip.write(tuned, folder / name)
+        file = chip.write(tuned, folder / name, len(spikes))
         replayed = _replay(chip, tuned, file, spikes)
         console.print(replayed, soft_wrap=True)
-        rows += [
-            _row(chip.title, mapped.network, chip.bits, task, late),
-            _row(f"{chip.title}, {TUNED}", tuned.network, chip.bits, task, late),
-        ]
+        rows.append(_row(chip.title, mapped.network, chip.bits, task, late, chip.spike))
+        if history is not None:
+            rows.append(_row(f"{chip.title}, {TUNED}", tuned.network, chip.bits, task, late))
         dt = kind.DT if chip.real_time else None
         costly[chip.title] = _costs.counted(tuned, rows[-1].accuracy, spikes, dt=dt)
         if chip.run_events is not None and kind is _camera:
             rows.append(_event_row(chip, tuned, rows[-1], task, spikes))
         label = int(task.test.labels[0])
         drawn = _figures.of_chip(folder, name, history, tuned, spikes[:, :1], label)
-        chips.append(OnChip(chip.title, file.name, replayed, str(tuned.report()), drawn))
+        chips.append(OnChip(chip.title, _named(file), replayed, str(tuned.report()), drawn))
 
     console.print("[bold]Compare[/bold] on the test set")
     header, cells = _report.comparison(rows)
     console.print(text_table(header, cells, right=header[1:]), soft_wrap=True)
     alike = [row for row in rows if row.spikes.keys() == rows[0].spikes.keys()]
-    shown = [row for row in alike if row is rows[0] or row.name.endswith(TUNED)]
+    names = {row.name for row in rows}
+    shown = [row for row in alike if f"{row.name}, {TUNED}" not in names]
     pictures += _figures.of_spikes(folder, {row.name: row.spikes for row in shown})
     costs = _costs.compare(costly)
     header, cells = costs.table()
@@ -120,11 +123,15 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _on_chip(
     chip: Chip, network: nj.Network, task: Task
-) -> tuple[MappedNetwork, MappedNetwork, nj.train.History]:
+) -> tuple[MappedNetwork, MappedNetwork, nj.train.History | None]:
     """The network on a chip, the same fine-tuned there, and how that went."""
     console.print(f"\n[bold]Map[/bold] onto {chip.title}")
-    mapped = chip.map(network)
+    sample = jnp.asarray(task.train.inputs[:CALIBRATION])
+    with compiled_quickly():
+        mapped = chip.map(network, task.kind.encode(sample, task.tune_key))
     console.print(str(mapped.report()), style="dim", soft_wrap=True)
+    if chip.rate is None:
+        return mapped, mapped, None
     console.print(f"[bold]Fine-tune[/bold] through the arithmetic of {chip.title}")
     fit = nj.train.fit(
         mapped.network,
@@ -139,16 +146,28 @@ def _on_chip(
     return mapped, mapped.with_network(fit.network), fit.history
 
 
-def _row(name: str, network: nj.Network, bits: int, task: Task, late: int = 0) -> Row:
+def _row(
+    name: str,
+    network: nj.Network,
+    bits: int,
+    task: Task,
+    late: int = 0,
+    spike: Callable[[nj.Layer], float] = lambda layer: 1.0,
+) -> Row:
     encode = partial(task.kind.encode, late=late)
-    result = nj.train.evaluate(network, task.test, encode=encode, key=task.test_key)
+    with compiled_quickly():
+        result = nj.train.evaluate(network, task.test, encode=encode, key=task.test_key)
     weights = sum(x.size for x in jax.tree.leaves(network) if eqx.is_inexact_array(x))
     return Row(
         name,
         result["accuracy"],
         f"{weights:,} x {bits} bit",
         weights * bits // 8,
-        {layer: count for layer, count in result["spikes"].items() if layer in task.kind.NEURONS},
+        {
+            layer: count / spike(network[layer])
+            for layer, count in result["spikes"].items()
+            if layer in task.kind.NEURONS
+        },
     )
 
 
@@ -174,14 +193,20 @@ def _event_row(
 
 def _replay(chip: Chip, mapped: MappedNetwork, file: Path, spikes: jax.Array) -> str:
     """Simulates the network that the file holds; it must give the very same spikes."""
-    before = np.asarray(nj.simulate(mapped.network, spikes).outputs)
-    after = np.asarray(chip.replay(file, spikes))
+    with compiled_quickly():
+        before = np.asarray(nj.simulate(mapped.network, spikes).outputs)
+        after = np.asarray(chip.replay(file, spikes))
     if not np.array_equal(before, after):
         raise AssertionError(f"{file} replays differently from the network that it was written of")
-    return (
-        f"{file.name}, loaded again, gives the same output spikes on all {before.shape[1]} test "
-        f"digits: {int(before.sum()):,} spikes, no difference"
+    replayed = (
+        f"{_named(file)}, loaded again, gives the same output spikes on all {before.shape[1]} test "
+        f"digits: {np.count_nonzero(before):,} spikes, no difference"
     )
+    return f"{replayed}; {chip.compare(file, spikes, before)}" if chip.compare else replayed
+
+
+def _named(file: Path) -> str:
+    return f"{file.name}/" if file.is_dir() else file.name
 
 
 def _parser() -> argparse.ArgumentParser:

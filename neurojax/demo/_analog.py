@@ -22,6 +22,7 @@ import neurojax as nj
 from neurojax.chips import MappedNetwork, bss2
 from neurojax.demo import _costs
 from neurojax.demo._figures import Picture, save
+from neurojax.demo._quick import compiled_quickly
 from neurojax.demo._report import TUNED, OnChip, Row
 from neurojax.hardware import bss2 as files
 from neurojax.surrogate import SuperSpike
@@ -100,7 +101,8 @@ def run(
         )
 
     def row(name: str, net: nj.Network, bits: int) -> Row:
-        found = nj.train.evaluate(net, test, encode=encode, decode=decode, key=keys[5])
+        with compiled_quickly():
+            found = nj.train.evaluate(net, test, encode=encode, decode=decode, key=keys[5])
         weights = HIDDEN * (PIXELS + 10)
         spikes = {layer: found["spikes"][layer] for layer in NEURONS}
         size = f"{weights:,} x {bits} bit"
@@ -134,8 +136,9 @@ def run(
 
 def _replay(mapped: MappedNetwork, file: Path, spikes: Float[Array, "time batch 64"]) -> str:
     """Simulates the network that the file holds, with ideal dynamics: what it is to be."""
-    before = np.asarray(nj.simulate(mapped.network, spikes).outputs)
-    after = np.asarray(nj.simulate(files.load(file).network, spikes).outputs)
+    with compiled_quickly():
+        before = np.asarray(nj.simulate(mapped.network, spikes).outputs)
+        after = np.asarray(nj.simulate(files.load(file).network, spikes).outputs)
     if not np.array_equal(before, after):
         raise AssertionError(f"{file} replays differently from the network that it was written of")
     return (
@@ -154,7 +157,8 @@ def _pictures(
     label: int,
     key: Key[Array, ""],
 ) -> list[Picture]:
-    run = nj.simulate(tuned.network, sample, key=key, probes=[*NEURONS, "digit.v"])
+    with compiled_quickly():
+        run = nj.simulate(tuned.network, sample, key=key, probes=[*NEURONS, "digit.v"])
     read = int(decode(run.outputs)[0].argmax())
     other = int(decode(run.outputs)[0].argsort()[-2])
     return [

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -11,6 +9,7 @@ import jax
 import neurojax as nj
 from neurojax import metrics
 from neurojax.chips import MappedNetwork
+from neurojax.demo._quick import compiled_quickly
 
 SAMPLES = 128
 """Digits of the test set that are counted; the mean of more is the same to three digits."""
@@ -38,14 +37,14 @@ def counted(
     key: jax.Array | None = None,
 ) -> Costly:
     """Counts what a network does with the first digits of the test set."""
-    with _compiled_quickly():
+    with compiled_quickly():
         activity = metrics.count_spikes(network, spikes[:, :SAMPLES], key=key, progress=False)
     return Costly(network, accuracy, activity, dt)
 
 
 def compare(found: dict[str, Costly]) -> metrics.Comparison:
     """Accuracy, operations, energy, time and size of all networks."""
-    with _compiled_quickly():
+    with compiled_quickly():
         return metrics.compare(
             {name: one.network for name, one in found.items()},
             activities={name: one.activity for name, one in found.items()},
@@ -53,14 +52,3 @@ def compare(found: dict[str, Costly]) -> metrics.Comparison:
             dt={name: one.dt for name, one in found.items() if one.dt is not None},
             devices={name: device for name, device in BORROWED.items() if name in found},
         )
-
-
-@contextlib.contextmanager
-def _compiled_quickly() -> Iterator[None]:
-    """Leaves out XLA's optimisations: a program that runs once, for a tenth of a second, would take
-    two to optimise."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", False)

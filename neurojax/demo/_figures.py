@@ -13,6 +13,7 @@ import neurojax as nj
 from neurojax import metrics
 from neurojax.chips import MappedNetwork, cri, dynapcnn, loihi
 from neurojax.demo import _digits
+from neurojax.demo._quick import compiled_quickly
 
 
 class Picture(NamedTuple):
@@ -64,27 +65,31 @@ def of_costs(folder: Path, costs: metrics.Comparison) -> Picture:
 def of_chip(
     folder: Path,
     name: str,
-    history: nj.train.History,
+    history: nj.train.History | None,
     mapped: MappedNetwork,
     sample: Float[Array, "time one ..."],
     label: int,
 ) -> list[Picture]:
     """Fine-tuning, placement and one digit of the test set on a chip."""
     last = _digits.NEURONS[-1]
-    run = nj.simulate(mapped.network, sample, probes=[*_digits.NEURONS, f"{last}.v"])
+    with compiled_quickly():
+        run = nj.simulate(mapped.network, sample, probes=[*_digits.NEURONS, f"{last}.v"])
     if not np.isfinite(np.asarray(run[f"{last}.v"])).all():
         raise FloatingPointError("the simulation gave membranes that are not finite")
     first, second = (int(n) for n in jnp.argsort(-run[last].sum((0, 1)))[:2])
     shown = sorted({first, second})
-    pictures = [
-        save(
-            folder,
-            nj.plot.training_curves(history),
-            f"{name}-fine-tuning.png",
-            "Fine-tuning on the chip model",
-            "The forward pass is the chip's integer arithmetic; the gradients pass the rounding.",
+    pictures = []
+    if history is not None:
+        pictures.append(
+            save(
+                folder,
+                nj.plot.training_curves(history),
+                f"{name}-fine-tuning.png",
+                "Fine-tuning on the chip model",
+                "The forward pass is the chip's integer arithmetic; the gradients pass the "
+                "rounding.",
+            )
         )
-    ]
     if isinstance(mapped.chip, dynapcnn.ChipSpec):
         pictures.append(
             save(

@@ -79,14 +79,15 @@ def write(
     chips: Sequence[OnChip],
 ) -> Path:
     """Writes `index.html` into a folder that already holds the pictures."""
-    names = html.escape(" and ".join(chip.title for chip in chips))
+    *first, last = (chip.title for chip in chips)
+    names = html.escape(" and ".join(([", ".join(first)] if first else []) + [last]))
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>neurojax: digits on {names}</title>
 <style>{STYLE}</style></head><body>
 <h1>Handwritten digits on {names}</h1>
 <p class="quiet">One spiking network, trained in real numbers, mapped onto each chip, simulated
-as the chip computes, and fine-tuned through that simulation. BrainScaleS-2, where it has no
-place, has a smaller one of its own.</p>
+as the chip computes, and fine-tuned through that simulation; on the microcontroller it runs as it
+was mapped. BrainScaleS-2, where it has no place, has a smaller one of its own.</p>
 {_table(*comparison(rows))}
 {_figures(pictures)}
 {_costs(costs)}
@@ -102,8 +103,10 @@ place, has a smaller one of its own.</p>
 def _costs(costs: Costs) -> str:
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in costs.comparison.notes())
     return f"""<h1>Costs</h1>
-<p>Means of a digit, for the network that was fine-tuned on each chip. Energies leave out different
-things and come from different technologies: compare magnitudes. All numbers:
+<p>Means of a digit, for the network that was fine-tuned on each chip. Operations are the synaptic
+ones that the device computes: where a spike arrives, or, on a processor, all in every step. Speck
+and CRI deliver each spike of a pool by itself, the others what a pool adds up. Energies leave out
+different things and come from different technologies: compare magnitudes. All numbers:
 <a href="costs.csv">costs.csv</a></p>
 {_table(*costs.comparison.table())}
 {_figures([costs.picture])}
