@@ -150,17 +150,18 @@ def _of_layer(
 
 def _of_input(x: np.ndarray) -> LayerActivity:
     """The activity of an input."""
-    flat = x.astype(np.float64).reshape(*x.shape[:2], -1)
+    flat = x.reshape(*x.shape[:2], -1)
+    active = flat != 0  # events may come as single bytes: nothing here is wider than they are
     whole = lambda counted: np.asarray(counted).reshape(x.shape[2:])  # noqa: E731
     return LayerActivity(
-        nonzero=np.count_nonzero(flat, 2).T,
-        total=flat.sum(2).T,
-        neurons=whole(np.count_nonzero(flat, (0, 1))),
+        nonzero=np.count_nonzero(active, 2).T,
+        total=flat.sum(2, dtype=np.float64).T,
+        neurons=whole(np.count_nonzero(active, (0, 1))),
         size=int(flat.shape[2]),
-        binary=bool(((flat == 0) | (flat == 1)).all()),
-        sums=whole(flat.sum((0, 1))),
-        last=whole(np.count_nonzero(flat[-1], 0)),
-        last_sums=whole(flat[-1].sum(0)),
+        binary=bool((active == flat).all()),
+        sums=whole(flat.sum((0, 1), dtype=np.float64)),
+        last=whole(np.count_nonzero(active[-1], 0)),
+        last_sums=whole(flat[-1].sum(0, dtype=np.float64)),
     )
 
 

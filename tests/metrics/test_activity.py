@@ -1,6 +1,7 @@
 """Counted activity against NumPy on full traces, and against recorded counters of a peer."""
 
 import json
+import tracemalloc
 
 import equinox as eqx
 import jax
@@ -11,6 +12,7 @@ import pytest
 import neurojax as nj
 from neurojax import datasets, metrics
 from neurojax.chips import dynapcnn
+from neurojax.metrics import _counter
 
 KEYS = jax.random.split(jax.random.key(0), 8)
 
@@ -317,3 +319,15 @@ def test_counters_of_a_peer(golden):
     recorded = case["raw_counters"]["inputs"]["c1"]
     assert activity["input"].events == recorded["spike_count"]
     assert activity["input"].total.sum() == pytest.approx(recorded["tensor_sum"], rel=1e-5)
+
+
+def test_inputs_are_counted_in_their_own_type():
+    """Events of single bytes are not blown up to numbers of eight."""
+    x = np.zeros((100, 20, 1000), np.uint8)
+    x[3, 4, 5:25] = 1
+    tracemalloc.start()
+    counted = _counter._of_input(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * x.nbytes
+    assert (counted.events, counted.total[4, 3], counted.binary) == (20, 20.0, True)
