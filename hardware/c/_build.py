@@ -149,6 +149,7 @@ def compile_program(
         RuntimeError: The compiler has failed; with what it said.
     """
     command = _compiler(compiler)
+    flags = flags.split() if isinstance(flags, str) else flags
     path = folder.resolve() / "build" / EXECUTABLE
     path.parent.mkdir(exist_ok=True)
     # Those of this program only: an older one in the same folder may have had more.

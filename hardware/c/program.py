@@ -247,7 +247,12 @@ def configure(
     Raises:
         ValueError: An option is not one of those above, or the network does something for which
             there is no C, such as recurrence: all findings at once.
+        TypeError: The network was not mapped.
     """
+    if not isinstance(mapped, MappedNetwork):
+        raise TypeError(
+            f"configure takes what neurojax.chips.mcu.map returned, got {type(mapped).__name__}"
+        )
     metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
     check_options(model_name, timesteps, timestep_mode, metrics)
     program = Program(mapped, model_name, timesteps, timestep_mode, dump_featuremaps, metrics)

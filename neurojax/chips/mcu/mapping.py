@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jaxtyping import Array, Float
 
 from neurojax._arguments import check_inputs
@@ -131,11 +132,30 @@ def _choose(
         return _scales.same(plan, Format(number))
     if ranges is not None:
         lines = ranges if isinstance(ranges, Mapping) else read_ranges(ranges)
+        other = [name for name, line in lines.items() if not isinstance(line, LayerRange)]
+        if other:
+            raise TypeError(
+                f"mcu.map: ranges of layer '{other[0]}' are a {type(lines[other[0]]).__name__}; "
+                "they must be a LayerRange, see read_ranges"
+            )
         return _scales.listed(plan, lines, number, problems)
-    inputs = check_inputs(network, calibration)[plan.input]
+    inputs = check_inputs(network, _as_floats(calibration))[plan.input]
     in_shape = network.inputs[plan.input]
     plain = compat == "qualia"
     return _scales.calibrated(plan, in_shape, inputs, number, rounding, plain=plain)
+
+
+def _as_floats(calibration: Any) -> Any:
+    """Inputs in single precision, whatever they were."""
+    if isinstance(calibration, Mapping):
+        return {name: _as_floats(values) for name, values in calibration.items()}
+    try:
+        return np.asarray(calibration, np.float32)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"mcu.map: calibration is a {type(calibration).__name__}; it must be one array "
+            "[time, batch, *shape] of typical inputs"
+        ) from None
 
 
 def _assemble(

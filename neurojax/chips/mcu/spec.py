@@ -102,7 +102,7 @@ def number_of(quantize: str, long_width: int | None = None) -> Number:
         >>> number_of("int8", long_width=32)
         Number(name='int8', bits=8, long_bits=32)
     """
-    if quantize not in NUMBERS:
+    if not isinstance(quantize, str) or quantize not in NUMBERS:
         raise ValueError(f"mcu: quantize is {quantize!r}; use one of {', '.join(NUMBERS)}")
     number = NUMBERS[quantize]
     if long_width is None:

@@ -310,6 +310,12 @@ def test_options_are_checked():
         jax.jit(lambda net: mcu.map(net, quantize="float32").network)(network)
     with pytest.raises(ValueError, match="must be"):
         mcu.map(network, calibration=inputs(1, 1, 5))
+    with pytest.raises(TypeError, match="calibration is a list_iterator; it must be one array"):
+        mcu.map(network, calibration=iter([inputs(1, 1, 4)]))
+    half = mcu.map(network, calibration=inputs(1, 1, 4).astype(jnp.float16))
+    assert half.network["quantise"].format.number.name == "int16"
+    with pytest.raises(TypeError, match="ranges of layer 'fc' are a int; they must be a LayerR"):
+        mcu.map(network, ranges={"fc": 3})
     with pytest.raises(ValueError, match=r"values of '.*' are NaN or infinite"):
         mcu.map(network, calibration=jnp.full((1, 1, 4), jnp.nan))
     relu = nj.Sequential((4,), layers.ReLU(), linear(4, 2))

@@ -138,6 +138,11 @@ def test_two_models_in_one_program(tmp_path: Path) -> None:
     subprocess.run([target], check=True)
 
 
+def test_networks_are_mapped_before() -> None:
+    with pytest.raises(TypeError, match=r"what neurojax\.chips\.mcu\.map returned, got Network"):
+        configure(nj.Sequential((2,), n=nj.IAF()))  # type: ignore[arg-type]
+
+
 def test_what_has_no_c_is_refused_at_once() -> None:
     number = number_of("int8")
     form = Format(number, weights_q=3, output_q=3)
