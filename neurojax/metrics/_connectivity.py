@@ -61,7 +61,19 @@ def register_connectivity(kind: type[Layer], rule: Rule | None) -> None:
         >>> metrics.synaptic_events(net, activity)["ring"].events
         30
     """
+    check_registered("register_connectivity", kind, rule, none=True)
     _RULES[kind] = rule
+
+
+def check_registered(name: str, kind: Any, function: Any, *, none: bool = False) -> None:
+    """Raise TypeError unless `kind` is a type of layer, and `function` can be called."""
+    if not (isinstance(kind, type) and issubclass(kind, Layer)):
+        raise TypeError(f"{name} takes a type of layer first, such as nj.Linear, got {kind!r}")
+    if not callable(function) and not (none and function is None):
+        raise TypeError(
+            f"{name} takes a function{' or None' if none else ''} for {kind.__name__}, got "
+            f"{function!r}"
+        )
 
 
 def connections(layer: Layer, in_shape: Shape) -> dict[str, Connections]:
@@ -78,7 +90,16 @@ def connections(layer: Layer, in_shape: Shape) -> dict[str, Connections]:
     for kind in type(layer).__mro__:
         if kind in _RULES:
             rule = _RULES[kind]
-            return {} if rule is None else dict(rule(layer, in_shape))
+            found = {} if rule is None else rule(layer, in_shape)
+            if not isinstance(found, Mapping) or not all(
+                isinstance(part, Connections) for part in found.values()
+            ):
+                raise TypeError(
+                    f"the connectivity registered for {kind.__name__} returned a "
+                    f"{type(found).__name__}; it must be a dict of Connections by name, such as "
+                    "{'': metrics.Connections(fan_out, effective)}"
+                )
+            return dict(found)
     neuron, synapse = getattr(layer, "neuron", None), getattr(layer, "synapse", None)
     if isinstance(neuron, Layer) and isinstance(synapse, Layer):
         return of_feedback(neuron, synapse, in_shape)

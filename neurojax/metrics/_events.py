@@ -113,6 +113,11 @@ def _events(network: Network, activity: Activity, name: str, part: Connections) 
             sources = [(name, part.source == "output before")]
         for source, late in sources:
             layer = activity[source]
+            if layer.neurons.shape != shape:
+                raise ValueError(
+                    f"layer '{name}': its connectivity has a fan_out of shape {shape}, but its "
+                    f"source '{source}' has shape {layer.neurons.shape}; they must be the same"
+                )
             counts += layer.neurons - layer.last if late else layer.neurons
             sums += layer.sums - layer.last_sums if late else layer.sums
     return SynapticEvents(

@@ -355,6 +355,21 @@ def test_registered_layers_are_counted():
         Mine, lambda layer, shape: {"up": metrics.Connections(three, three, "output")}
     )
     assert metrics.synaptic_events(net, activity)["mine1.up"].events == 2 * 9
+    for rule, error, words in (
+        (lambda layer, shape: three, TypeError, "for Mine returned a ndarray; it must be a dict"),
+        (
+            lambda layer, shape: {"": metrics.Connections(three[:1], three[:1])},
+            ValueError,
+            r"has a fan_out of shape \(1,\), but its source 'input' has shape \(3,\)",
+        ),
+    ):
+        metrics.register_connectivity(Mine, rule)
+        with pytest.raises(error, match=words):
+            metrics.synaptic_events(net, activity)
+    with pytest.raises(TypeError, match=r"takes a type of layer first, such as nj\.Linear, got"):
+        metrics.register_connectivity(net["mine1"], None)
+    with pytest.raises(TypeError, match=r"takes a function or None for Mine, got \{\}"):
+        metrics.register_connectivity(Mine, {})
 
 
 def test_synapses_behind_layers_without_a_name_are_refused():

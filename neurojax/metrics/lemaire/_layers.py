@@ -40,7 +40,7 @@ from neurojax.layers import (
 )
 from neurojax.layers._kernel import KernelLayer
 from neurojax.layers.pooling import _AvgPool, _Pool
-from neurojax.metrics._connectivity import connections
+from neurojax.metrics._connectivity import Connections, connections
 from neurojax.metrics._fan_out import fan_out_of_kernel, window_hits
 from neurojax.metrics.lemaire._work import (
     UNUSED,
@@ -116,7 +116,7 @@ def synapse(traffic: Traffic) -> Work:
     layer = traffic.layer
     if traffic.formal:
         return formal_synapse(traffic)
-    ((_, found),) = connections(layer, traffic.in_shapes[0]).items()
+    found = _connections(traffic)
     once = traffic.once and not traffic.spikes
     steps = traffic.steps if once else 1
     arriving, events = traffic.arriving(found.fan_out) / steps, traffic.events / steps
@@ -142,10 +142,21 @@ def synapse(traffic: Traffic) -> Work:
     )
 
 
+def _connections(traffic: Traffic) -> Connections:
+    """The connections of a layer that has its inputs' synapses, and no others."""
+    found = connections(traffic.layer, traffic.in_shapes[0])
+    if [part.source for part in found.values()] != ["input"]:
+        raise NotKnown(
+            f"the connectivity registered for a {type(traffic.layer).__name__} is not that of one "
+            "synapse from its inputs; say what it costs with metrics.lemaire.register_cost"
+        )
+    (one,) = found.values()
+    return one
+
+
 def formal_synapse(traffic: Traffic) -> Work:
     """The same, every output computed from all of its inputs."""
-    layer = traffic.layer
-    ((_, found),) = connections(layer, traffic.in_shapes[0]).items()
+    layer, found = traffic.layer, _connections(traffic)
     products, size = int(found.fan_out.sum()), traffic.size
     biases = 0 if layer.bias is None else layer.bias.size
     of_kernel = isinstance(layer, KernelLayer)

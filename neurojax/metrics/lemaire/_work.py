@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurojax._layer import Layer, Shape
+from neurojax.metrics._connectivity import check_registered
 from neurojax.metrics.lemaire._prices import Prices
 
 
@@ -189,6 +190,7 @@ def register_cost(kind: type[Layer], cost: Cost) -> None:
         >>> metrics.operations(net, activity)["square"].syn_mac
         2.0
     """
+    check_registered("register_cost", kind, cost)
     _COSTS[kind] = cost
 
 
@@ -201,7 +203,13 @@ def work_of(traffic: Traffic) -> list[Work] | None:
     for kind in type(traffic.layer).__mro__:
         if kind in _COSTS:
             work = _COSTS[kind](traffic)
-            return [work] if isinstance(work, Work) else None if work is None else list(work)
+            works = None if work is None else [work] if isinstance(work, Work) else list(work)
+            if works is not None and not all(isinstance(part, Work) for part in works):
+                raise TypeError(
+                    f"the cost registered for {kind.__name__} returned a {type(work).__name__}; it "
+                    "must be a metrics.lemaire.Work, a list of them, or None"
+                )
+            return works
     kind = type(traffic.layer)
     remedy = "say it once with metrics.lemaire.register_cost"
     if kind.__module__.startswith("neurojax.chips."):

@@ -282,6 +282,20 @@ def test_register_cost(monkeypatch):
     table, activity = costed({"what": Mystery()})
     assert table["what"].syn_acc == activity.count("input")
     assert table["what"].mem_read == 4 * 4
+    register_cost(Mystery, lambda traffic: {"syn_acc": 1})
+    with pytest.raises(TypeError, match="registered for Mystery returned a dict; it must be a"):
+        costed({"what": Mystery()})
+    with pytest.raises(TypeError, match="takes a function for Mystery, got None"):
+        register_cost(Mystery, None)
+
+
+def test_synapses_that_are_registered_as_others():
+    class Wireless(nj.Linear):
+        """Synapses, says its type; none, says its rule."""
+
+    metrics.register_connectivity(Wireless, None)
+    with pytest.raises(ValueError, match="layer 'a': the connectivity registered for a Wireless"):
+        costed({"a": Wireless(4, 3, key=KEY)})
 
 
 def test_layers_of_chips_are_referred_to_their_chip():
