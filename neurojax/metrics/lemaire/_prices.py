@@ -86,6 +86,7 @@ def prices(
     memory = _choice("sram_estimation_type", sram_estimation_type or "old", MEMORIES)
     width = _width(mem_width, unlimited=single_precision and memory == "old")
     types = _types(op_estimation_type)
+    _check_values(energy_values)
     cost = {
         op: _operation(
             op, width, types[op], energy_values[8][op], energy_values[32][op], single_precision
@@ -129,6 +130,18 @@ def _types(given: Mapping[str, str] | str | None) -> dict[str, str | None]:
     return {
         op: _choice(f"op_estimation_type: '{op}'", given[op], OPERATIONS) for op in ("add", "mul")
     }
+
+
+def _check_values(given: Mapping[int, Mapping[str, float]]) -> None:
+    """Raise ValueError unless there is an energy for both operations at both widths."""
+    for width in (8, 32):
+        for op in ("add", "mul"):
+            value = given.get(width, {}).get(op)
+            if value is None or not value >= 0:
+                raise ValueError(
+                    f"energy_values[{width}]['{op}'] is {value}; it must be an energy in pJ, 0 or "
+                    "more, as in {8: {'add': 0.03, 'mul': 0.2}, 32: {'add': 0.1, 'mul': 3.1}}"
+                )
 
 
 def _choice(name: str, value: Any, legal: tuple[str, ...]) -> str:

@@ -52,6 +52,12 @@ def test_memory():
         (4, {"op_estimation_type": "linear"}, "the line for 'mul' gives -0.283 pJ"),
         (8, {"op_estimation_type": "cubic"}, "it must be one of 'ICONIP', 'saturation'"),
         (8, {"op_estimation_type": {"add": "ICONIP"}}, "it must have 'add' and 'mul'"),
+        (
+            8,
+            {"energy_values": {8: {"add": 1.0, "mul": 2.0}}},
+            r"energy_values\[32\]\['add'\] is No",
+        ),
+        (8, {"energy_values": {8: {"add": -1.0}}}, r"energy_values\[8\]\['add'\] is -1.0; it must"),
         (8, {"sram_estimation_type": "newer"}, "it must be one of 'old', 'new'"),
     ],
 )
