@@ -32,6 +32,11 @@ def _relu(fold: Fold, record: Record) -> None:
     _twin(fold, record, torch.nn.ReLU())
 
 
+@handles("relu6")
+def _relu6(fold: Fold, record: Record) -> None:
+    _twin(fold, record, torch.nn.ReLU6())
+
+
 @handles("clamp", "clamp_min", "clip")
 def _clamp(fold: Fold, record: Record) -> None:
     if argument(record, 1, "min") != 0 or argument(record, 2, "max") is not None:

@@ -25,7 +25,7 @@ _handlers: dict[str, Handler] = {}
 SUPPORTED = (
     "between modules, these are supported: +, -, * and / by constants, matmul, cat, stack, chunk, "
     "flatten, view, reshape, squeeze, unsqueeze, permute, transpose, indexing and unbind over "
-    "time, mean and sum over time or space, F.relu, linear, conv, pad, pools and dropout"
+    "time, mean and sum over time or space, F.relu, F.relu6, linear, conv, pad, pools and dropout"
 )
 
 

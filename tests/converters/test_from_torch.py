@@ -36,7 +36,7 @@ class Residual(nn.Module):
     def forward(self, x):
         y = F.relu(self.conv1(x)).clamp(min=0)
         z = y + self.conv2(y)
-        z = F.max_pool2d(z, 2) - 0.5 * F.avg_pool2d(y, 2)
+        z = F.max_pool2d(z, 2) - 0.5 * F.avg_pool2d(F.relu6(y), 2)
         z += F.adaptive_avg_pool2d(y, (4, 4))
         z = torch.sum(z, dim=(2, 3)) / 64
         z = torch.cat([z, -z, z + z, torch.zeros_like(z) + z], dim=-1)

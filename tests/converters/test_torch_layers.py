@@ -165,6 +165,7 @@ def test_adaptive_pools(kind, data):
         (nn.Unflatten(-1, (2, 2)), (3, 4)),
         (nn.Identity(), (3,)),
         (nn.ReLU(inplace=False), (3, 2)),
+        (nn.ReLU6(), (3, 2)),
         (nn.Dropout(0.3), (4,)),
         (nn.Dropout2d(0.3), (4, 2, 2)),
         (nn.ZeroPad2d((1, 2, 3, 0)), (2, 3, 4)),
