@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurojax.surrogate import by_name
+
 
 class Rule(NamedTuple):
     """What a value must be: in words, as a test, and as a JSON schema."""
@@ -105,12 +107,22 @@ def list_of(rule: Rule, count: int | None = None) -> Rule:
     )
 
 
+def _is_surrogate(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and by_name(value) is not None
+    except (ValueError, TypeError):
+        return False
+
+
 TEXT = Rule("a text", lambda v: isinstance(v, str), {"type": "string"})
 TRUTH = Rule("true or false", lambda v: isinstance(v, bool), {"type": "boolean"})
 POSITIVE = Rule(
     "a finite number > 0",
     lambda v: type(v) in (int, float) and math.isfinite(v) and v > 0,
     {"type": "number", "exclusiveMinimum": 0},
+)
+SURROGATE = Rule(
+    "the text of a surrogate, such as 'ATan(alpha=2.0)'", _is_surrogate, {"type": "string"}
 )
 OBJECT = Rule("an object", lambda v: isinstance(v, dict), {"type": "object"})
 

@@ -10,6 +10,7 @@ import numpy as np
 from neurojax.chips.mcu import Number, number_of
 from neurojax.fixed_point import integer_range
 from neurojax.hardware._rules import (
+    SURROGATE,
     TEXT,
     TRUTH,
     AnyRule,
@@ -25,7 +26,6 @@ from neurojax.hardware._rules import (
     schema_of,
 )
 from neurojax.hardware.c._options import METRICS, TimestepMode
-from neurojax.surrogate import by_name
 
 FORMAT = "neurojax.c"
 VERSION = 1
@@ -91,7 +91,7 @@ def layer_rules(number: Number) -> dict[str, Fields]:
         "reset": one_of("subtract", "value"),
         "compat": maybe(one_of("qualia")),
         "detach_reset": TRUTH,
-        "surrogate": maybe(_SURROGATE),
+        "surrogate": maybe(SURROGATE),
         "trained": list_of(one_of("threshold", "v_reset", "rtau")),
     }
     coded: dict[str, dict[str, Any]] = {
@@ -171,18 +171,6 @@ def _nested(leaf: dict[str, Any], axes: int) -> dict[str, Any]:
     for _ in range(axes):
         leaf = {"type": "array", "items": leaf, "minItems": 1}
     return leaf
-
-
-def _is_surrogate(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and by_name(value) is not None
-    except (ValueError, TypeError):
-        return False
-
-
-_SURROGATE = Rule(
-    "the text of a surrogate, such as 'ATan(alpha=2.0)'", _is_surrogate, {"type": "string"}
-)
 
 
 def schema() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from neurojax.fixed_point import integer_range
 from neurojax.hardware._rules import (
     OBJECT,
     POSITIVE,
+    SURROGATE,
     TEXT,
     TRUTH,
     AnyRule,
@@ -26,7 +27,6 @@ from neurojax.hardware._rules import (
     Named,
     Optional,
     OrEmpty,
-    Rule,
     Tensor,
     integer,
     list_of,
@@ -34,7 +34,6 @@ from neurojax.hardware._rules import (
     one_of,
     schema_of,
 )
-from neurojax.surrogate import by_name
 
 FORMAT = "neurojax.dynapcnn"
 VERSION = 2
@@ -46,18 +45,6 @@ _COUNT = integer(0, 1 << 40)
 def has_extras(chip: ChipSpec) -> bool:
     """Speck 2e and 2f, whose configuration has decimators, balancers and a filter of the camera."""
     return chip.vendor_module in ("samna.speck2e", "samna.speck2f")
-
-
-def _is_surrogate(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and by_name(value) is not None
-    except (ValueError, TypeError):
-        return False
-
-
-_SURROGATE = Rule(
-    "the text of a surrogate, such as 'ATan(alpha=2.0)'", _is_surrogate, {"type": "string"}
-)
 
 
 def file_rules(chip: ChipSpec) -> Fields:
@@ -90,7 +77,7 @@ def _layer_rules(chip: ChipSpec) -> dict[str, Fields]:
         "bias_bits": integer(chip.weight_bits, chip.bias_bits),
         "max_spikes": maybe(integer(1, 1 << 24)),
         "detach_reset": TRUTH,
-        "surrogate": maybe(_SURROGATE),
+        "surrogate": maybe(SURROGATE),
         "surrogate_scale": POSITIVE,
         "overflow": maybe(one_of("saturate", "wrap")),
         "count_overflow": TRUTH,
