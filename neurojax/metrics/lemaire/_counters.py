@@ -166,7 +166,7 @@ def rates_of(counters: Counters, steps: int, *, exclude_nonbinary: bool = True) 
         size = sum(side[name].size for name in chosen)
         spikes = sum(side[name].spike_count for name in chosen)
         rates.append(of_each | {TOTAL: spikes / size if size else 0.0})
-        counts.append(in_each | {TOTAL: sum((in_each[name] for name in chosen), 0.0)})
+        counts.append(in_each | {TOTAL: sum(in_each[name] for name in chosen)})
     return Rates(
         rates[0],
         rates[1],
