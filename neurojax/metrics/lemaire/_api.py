@@ -41,7 +41,8 @@ def operations(
         formal: Layers of a spiking network that are computed once an inference, like those of a
             formal network: a stem that gets the same image in every step.
         graded: Inputs that are not all 0 or 1 are multiplied with weights; `"every_step"` in every
-            time step, `"once"` as if they were the same in all steps and their currents kept.
+            time step, `"once"` in one, their currents kept and added in each, where the inputs
+            of a layer stay the same (their number and sum were the same in all steps).
         unknown: What to do about layers whose cost is not known: `"error"` refuses, `"nan"` makes
             a row of NaN, and with it the total.
         exclude_nonbinary: Whether only layers that put out zeros and ones count in the spike rates

@@ -130,7 +130,7 @@ def _traffic(
         accumulates=name in accumulating,
         steps=activity.steps,
         samples=activity.samples,
-        once=once,
+        once=once and all(_stays(activity, edge) for edge in edges),
     )
 
 
@@ -142,6 +142,13 @@ def _flow(network: Network, activity: Activity, edge: Edge) -> Flow:
     else:
         flow = Flow(source.sums.astype(np.int64), source.last_sums.astype(np.int64), True)
     return flow.delayed() if edge.recurrent else flow
+
+
+def _stays(activity: Activity, edge: Edge) -> bool:
+    """Whether an edge can have brought the same values in all steps."""
+    source = activity[edge.source]
+    same = lambda each: bool((each == each[:, :1]).all())  # noqa: E731
+    return not edge.recurrent and same(source.nonzero) and same(source.total)
 
 
 def _numbers_of_spikes(

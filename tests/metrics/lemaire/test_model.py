@@ -194,6 +194,25 @@ def test_graded_inputs_that_stay_the_same():
     assert once["dense"] == every["dense"] and once["conv"].is_sj == "Hybrid"
 
 
+def test_graded_values_that_change_are_computed_in_every_step():
+    """Means of spikes are graded, too, but not those of an image that stays."""
+    rng = np.random.default_rng(2)
+    layers = {
+        "conv": conv(rng, 1, 2, (3, 3), bias=False, padding=1),
+        "spikes": nj.IAF(threshold=5.0),
+        "mean": nj.AvgPool2d(2),
+        "flat": nj.Flatten(),
+        "dense": linear(rng, 8, 3),
+    }
+    network = nj.Sequential((1, 4, 4), **layers)
+    image = rng.integers(-2, 3, (1, 2, 1, 4, 4))
+    activity = metrics.count_spikes(network, np.repeat(image, 4, 0) * 1.0)
+    every = metrics.operations(network, activity)
+    once = metrics.operations(network, activity, graded="once")
+    assert once["conv"].syn_mac * 4 == every["conv"].syn_mac
+    assert once["dense"] == every["dense"] and every["dense"].syn_mac > 0
+
+
 def formal_counts(layer, in_shapes, out_shape):
     """A formal layer, computed output by output from the values that it needs."""
     counts = dict.fromkeys(COLUMNS, 0)
