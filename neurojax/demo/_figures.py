@@ -57,8 +57,7 @@ def of_costs(folder: Path, costs: metrics.Comparison) -> Picture:
         nj.plot.costs(costs),
         "costs.png",
         "Costs of a digit",
-        "Lines are ranges, pale bars bounds; ? where the range of a constant is not published. No "
-        "constants are published for Loihi 2: they are those of Loihi 1.",
+        "Lines are ranges, pale bars bounds; ? where the range of a constant is not published.",
     )
 
 

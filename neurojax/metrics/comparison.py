@@ -64,7 +64,9 @@ class CostRow(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The name, and whose constants energy and time are of, if not its own chip's."""
+        """The name, and what energy and time are of, if not of its own chip."""
+        if isinstance(self.energy, EnergyTable):
+            return f"{self.name} (a circuit in 45 nm)"
         if self.device is None or not self.borrowed:
             return self.name
         return f"{self.name} (constants of {self.device.title})"
@@ -135,12 +137,9 @@ class Comparison:
             if isinstance(row.energy, EnergyTable):
                 found.append(f"{row.name}: {CIRCUIT}")
             elif row.energy is not None:
-                constants = {part.what: part.constant for part in row.energy.parts}
                 found.append(
                     f"{row.name}: energy with the constants of {row.energy.device.title}: "
-                    + "; ".join(
-                        f"{what} {c.text} ({c.kind}, {c.source})" for what, c in constants.items()
-                    )
+                    + "; ".join(_by_source(row.energy))
                 )
                 found += [f"{row.name}: {note}" for note in row.energy.notes]
             if row.latency is not None:
@@ -375,6 +374,15 @@ def _accuracy(
     if accuracy is None or isinstance(accuracy, Mapping):
         return (accuracy or {}).get(name)
     return float(accuracy(network.network if isinstance(network, MappedNetwork) else network))
+
+
+def _by_source(energy: ChipEnergy) -> list[str]:
+    """The constants, together where their source is the same."""
+    found: dict[str, dict[str, str]] = {}
+    for part in energy.parts:
+        source = f"{part.constant.kind}, {part.constant.source}"
+        found.setdefault(source, {})[part.what] = f"{part.what} {part.constant.text}"
+    return [f"{', '.join(texts.values())} ({source})" for source, texts in found.items()]
 
 
 def _count(value: float) -> str:

@@ -92,6 +92,7 @@ def test_a_network_without_a_chip_is_a_circuit(networks, comparison):
     )
     assert row.joules.value == pytest.approx(table.total.total * 1e-12) and row.device is None
     assert "Lemaire et al. 2022" in str(comparison)
+    assert row.title == "float (a circuit in 45 nm)" in str(comparison)
 
 
 def test_sizes(comparison):
@@ -116,6 +117,8 @@ def test_table_and_notes(comparison):
     assert "at least" in text and "at most" in text and "unknown" in text
     for word in ("Davies et al. 2018", "Yao et al. 2024", "Cramer et al. 2022", "HiAER-Spike"):
         assert word in text
+    together = "1.7 pJ (1.7 to 180), hops north-south 4 pJ (4 to 4.2), synaptic events 23.6 pJ"
+    assert together in text  # constants of the same source
     header, cells = comparison.table()
     assert all(len(row) == len(header) for row in cells)
     assert cells[0][1] == "25.0%"
@@ -156,7 +159,7 @@ def test_options(networks):
     )
     assert found["Loihi 2"].energy.device.name == "loihi"
     assert found["Loihi 2"].title == "Loihi 2 (constants of Loihi 1)" in str(found)
-    assert speck.title == "Speck"
+    assert speck.title == "Speck" and found["float"].title == "float (constants of CPU)"
     without = metrics.compare({"Speck": few["Speck"]}, INPUTS)["Speck"]
     assert without.energy is None and "give dt" in without.note
 
