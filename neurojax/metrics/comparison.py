@@ -235,7 +235,7 @@ def compare(
         ...             "Loihi": nj.chips.loihi.map(net, device="loihi1")}
         >>> found = metrics.compare(on_chips, jnp.ones((10, 2, 4)), dt=1e-3)
         >>> [found[name].joules.text("J") for name in ("Speck", "Loihi")]
-        ['at least 4.2 µJ', '5.63 nJ (5.38 to 12.3)']
+        ['at least 4.2 µJ', '5.63 nJ (5.38 to 19.6)']
     """
     if not networks:
         raise ValueError("compare: there are no networks; give at least one, by name")
