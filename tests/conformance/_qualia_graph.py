@@ -17,7 +17,16 @@ import numpy as np
 import neurojax as nj
 from tests.conformance._result import NotCovered
 
-KINDS = {"fc": "dense", "linear": "dense", "globalsumpool": "sum", "gsp": "sum", "bn": "batchnorm"}
+KINDS = {
+    "fc": "dense",
+    "linear": "dense",
+    "globalsumpool": "sum",
+    "globalsumpool1d": "sum",
+    "globalsumpool2d": "sum",
+    "bn": "batchnorm",
+    "plif": "lif",
+    "parametriclif": "lif",
+}
 """Kinds of the descriptions by the names that the graph has for them."""
 RECTIFIERS = {"relu": nj.ReLU, "relu6": nj.ReLU6}
 PASSING = ("if", "lif", "relu", "relu6", "dropout", "identity")
@@ -51,10 +60,7 @@ def nodes_of(case: Mapping[str, Any]) -> dict[str, Node]:
         name = part["name"]
         given = {**described.get(name, {}), **part}
         kind = _kind(part["type"], given)
-        sources = tuple(part.get("innodes", ()))
-        if kind == "input":
-            kind, sources = "input", ()
-        nodes[name] = Node(name, kind, sources, given)
+        nodes[name] = Node(name, kind, tuple(part.get("innodes", ())), given)
         activation = str(given.get("activation") or "").rpartition(".")[2].lower()
         if activation in RECTIFIERS:
             _behind(nodes, name, Node(f"{name}_{activation}", activation, (name,), {}))
@@ -82,7 +88,7 @@ def _kind(text: str, given: Mapping[str, Any]) -> str:
     kind = re.sub(r"^T(?=[A-Z])|Layer$", "", text).lower().replace("pooling", "pool")
     kind = re.sub(r"^batchnorm.*", "batchnorm", kind)
     if kind == "neuron":
-        return "if" if given["n"] == "IF" else "lif"
+        kind = given["n"].lower().removesuffix("node")
     return KINDS.get(kind, kind)
 
 
