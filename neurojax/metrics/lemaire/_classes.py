@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import equinox as eqx
+import jax
 from jaxtyping import PRNGKeyArray
 
 from neurojax._network import Network
@@ -115,7 +117,8 @@ class EnergyEstimationMetric:
         """Energy of one inference.
 
         Args:
-            network: The network. If none of its layers spikes, it is a formal one.
+            network: The network. If none of its layers spikes or has a state, it is a formal one,
+                and inputs don't matter.
             inputs: What a spiking network is run on, as for `count_spikes`; or its `Activity`.
             key, batch_size: As for `count_spikes`.
             formal: As for `energy`.
@@ -200,12 +203,16 @@ def _activity(
         return None
     if inputs is None:
         raise ValueError(
-            "the network spikes, and what it costs depends on how often: give inputs, or the "
-            "activity that count_spikes returned"
+            "the network spikes or has a state, and what it costs depends on how often something "
+            "comes: give inputs, or the activity that count_spikes returned"
         )
     return count_spikes(network, inputs, key=key, batch_size=batch_size)
 
 
 def _spikes(network: Network | MappedNetwork) -> bool:
+    """Whether a layer spikes, or has a state: what it does depends on what it gets in each step."""
     network = network.network if isinstance(network, MappedNetwork) else network
-    return any(network[name].spiking for name in network.names)
+    ready: Network = eqx.nn.inference_mode(network)  # norms have a state only in training
+    return any(ready[name].spiking for name in ready.names) or bool(
+        jax.tree.leaves(jax.eval_shape(lambda: ready.init(1)).layers)
+    )

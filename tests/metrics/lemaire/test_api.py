@@ -60,7 +60,11 @@ def test_classes_are_the_functions(counted):
     )
     with pytest.raises(ValueError, match="give inputs, or the activity"):
         metrics.OperationCounter()(network)
-    formal = nj.Sequential((6,), a=dense(6, 8))
+    # Neurons that don't spike: inputs still matter.
+    leaky = nj.Sequential((6,), a=dense(6, 8), out=nj.LI(tau=2.0))
+    wanted = metrics.operations(leaky, metrics.count_spikes(leaky, inputs))
+    assert metrics.OperationCounter()(leaky, inputs) == wanted
+    formal = nj.Sequential((6,), a=dense(6, 8), norm=nj.BatchNorm(8))
     assert metrics.EnergyEstimationMetric(8)(formal) == metrics.energy(formal, mem_width=8)
 
 
