@@ -381,7 +381,8 @@ def _by_source(energy: ChipEnergy) -> list[str]:
     found: dict[str, dict[str, str]] = {}
     for part in energy.parts:
         source = f"{part.constant.kind}, {part.constant.source}"
-        found.setdefault(source, {})[part.what] = f"{part.what} {part.constant.text}"
+        what = "power" if part.what == POWER else part.what
+        found.setdefault(source, {})[what] = f"{what} {part.constant.text}"
     return [f"{', '.join(texts.values())} ({source})" for source, texts in found.items()]
 
 

@@ -119,6 +119,7 @@ def test_table_and_notes(comparison):
         assert word in text
     together = "1.7 pJ (1.7 to 180), hops north-south 4 pJ (4 to 4.2), synaptic events 23.6 pJ"
     assert together in text  # constants of the same source
+    assert "power 420 µW (measured, Yao et al. 2024: at rest)" in text
     header, cells = comparison.table()
     assert all(len(row) == len(header) for row in cells)
     assert cells[0][1] == "25.0%"
