@@ -109,6 +109,9 @@ class Upsample(Layer):
     Args:
         factor: How often, for each of the last axes.
 
+    Raises:
+        TypeError: `factor` is a number, which says nothing about the axes.
+
     Example:
         >>> import jax.numpy as jnp, neurojax as nj
         >>> nj.layers.Upsample((2,)).step(None, jnp.array([[1.0, 2.0]]))[1].tolist()
@@ -118,6 +121,10 @@ class Upsample(Layer):
     factor: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(self, factor: Sequence[int]) -> None:
+        if not isinstance(factor, Sequence):
+            raise TypeError(
+                f"Upsample: factor is {factor!r}; give one factor for each of the last axes: (2, 2)"
+            )
         self.factor = per_axis("Upsample: factor", factor, len(factor))
 
     def step(

@@ -90,3 +90,8 @@ def test_describe():
 def test_refusals(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_factor_is_one_number_an_axis():
+    with pytest.raises(TypeError, match=r"factor is 2; give one factor .* \(2, 2\)"):
+        Upsample(2)  # type: ignore[arg-type]
