@@ -193,6 +193,7 @@ LAYERS: dict[type[Layer], Program] = {
     layers.MatMul: _plain(lambda p, x: torch.matmul(*_aligned(*x))),
     layers.Identity: _plain(lambda p, x: x),
     layers.ReLU: _plain(lambda p, x: F.relu(x)),
+    layers.ReLU6: _plain(lambda p, x: F.relu6(x)),
     layers.Scale: _plain(lambda p, x: p.factor * x),
     layers.Add: _plain(lambda p, x: sum(x[1:], start=x[0])),
     layers.Concat: _plain(lambda p, x: torch.cat(x, p.axis + 1 if p.axis >= 0 else p.axis)),

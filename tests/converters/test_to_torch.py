@@ -195,6 +195,7 @@ def images():
         "sum1": nj.SumPool1d(3, stride=1),
         "avg1": nj.AvgPool1d(2, stride=1),
         "relu": layers.ReLU(),
+        "relu6": layers.ReLU6(),
         "drop": nj.Dropout(0.5, inference=True),
         "off": nj.BatchDropout(0.5, inference=True),
         "same": nj.Identity(),
@@ -516,7 +517,7 @@ _SAME = {
     "SumPool2d": "SumPool1d",
     "AvgPool2d": "AvgPool1d",
 }
-_SAME |= {"MaxPool1d": "SumPool1d", "MaxPool2d": "SumPool1d"}
+_SAME |= {"MaxPool1d": "SumPool1d", "MaxPool2d": "SumPool1d", "ReLU6": "ReLU"}
 
 
 @pytest.mark.parametrize("package", [layers, neurons])
