@@ -25,7 +25,7 @@ GOLDEN = Path(__file__).parent / "golden"
 _COMMON = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 hypothesis.settings.register_profile("dev", max_examples=25, **_COMMON)
 hypothesis.settings.register_profile(
-    "ci", max_examples=6, derandomize=True, database=None, print_blob=True, **_COMMON
+    "ci", max_examples=4, derandomize=True, database=None, print_blob=True, **_COMMON
 )
 hypothesis.settings.register_profile("thorough", max_examples=1000, **_COMMON)
 hypothesis.settings.load_profile(
